@@ -1,0 +1,76 @@
+"""See how much of each layer's width a PyTorch model really uses, while it trains."""
+
+from fathom.errors import (
+    ArgumentError,
+    ClosedError,
+    DamagedRecordError,
+    FathomError,
+    FathomWarning,
+    LayerSelectionError,
+    MissingExtraError,
+    RunBusyError,
+    RunError,
+    RunExistsError,
+    RunNotFoundError,
+    ShapeError,
+)
+from fathom.monitor import Monitor, watch
+from fathom.snapshot import Reading, Snapshot
+from fathom.spectral.moments import Moments
+from fathom.spectral.spectrum import Spectrum
+from fathom.spectral.statistics import (
+    condition_number,
+    determinant,
+    diagonal_trace,
+    effective_rank,
+    idle_features,
+    intrinsic_dimension,
+    log_determinant,
+    participation_ratio,
+    power_law_exponent,
+    rankme,
+    saturation,
+    stable_rank,
+    total_variance,
+)
+from fathom.spectral.table import STATISTICS
+from fathom.store.run import Run, open_run
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "STATISTICS",
+    "ArgumentError",
+    "ClosedError",
+    "DamagedRecordError",
+    "FathomError",
+    "FathomWarning",
+    "LayerSelectionError",
+    "MissingExtraError",
+    "Moments",
+    "Monitor",
+    "Reading",
+    "Run",
+    "RunBusyError",
+    "RunError",
+    "RunExistsError",
+    "RunNotFoundError",
+    "ShapeError",
+    "Snapshot",
+    "Spectrum",
+    "condition_number",
+    "determinant",
+    "diagonal_trace",
+    "effective_rank",
+    "idle_features",
+    "intrinsic_dimension",
+    "log_determinant",
+    "open_run",
+    "participation_ratio",
+    "power_law_exponent",
+    "rankme",
+    "saturation",
+    "stable_rank",
+    "total_variance",
+    "watch",
+]

@@ -1,0 +1,64 @@
+"""What one layer has shown in one phase since the last snapshot."""
+
+from dataclasses import dataclass
+
+import torch
+
+from fathom.capture.layers import WIDEST, Layer
+from fathom.errors import ShapeError
+from fathom.settings import Settings
+from fathom.snapshot import Phase
+from fathom.spectral.moments import Moments
+
+
+@dataclass(eq=False, slots=True)
+class Window:
+    """The moments of one layer in one phase, and what is behind them.
+
+    Attributes:
+        layer: The layer.
+        phase: The phase.
+        moments: None until the first rows, which tell the width and the device.
+        samples: Samples behind the rows.
+        calls: Calls that were read.
+        skipped: Calls that were not, by `every`.
+    """
+
+    layer: Layer
+    phase: Phase
+    moments: Moments | None = None
+    samples: int = 0
+    calls: int = 0
+    skipped: int = 0
+
+    def add(self, output: object, settings: Settings) -> None:
+        """Add what one call of the layer returned, up to the samples that may still count.
+
+        Args:
+            output: As the module returned it. Nothing of it is kept.
+            settings: Says how many samples may count.
+
+        Raises:
+            ShapeError: If the output cannot be read, or its width is not that of earlier calls, or
+                is too large and was not known when the layer was chosen.
+        """
+        limit = None
+        if settings.max_samples is not None:
+            limit = settings.max_samples - self.samples
+            if limit <= 0:
+                return
+        values, samples = self.layer.read(output, limit)
+        if self.moments is None:
+            width = values.shape[1]
+            if width > WIDEST and width != self.layer.facts.width:
+                raise ShapeError(
+                    f"rows must be at most {WIDEST:,} wide where the width was not known at watch, "
+                    f"got {width:,}: {8 * width**2 / 2**30:,.0f} GiB of memory. Reduce them with "
+                    'downsample= or conv="mean".'
+                )
+            # Apple's GPUs hold no float64.
+            home = torch.device("cpu") if values.device.type == "mps" else values.device
+            self.moments = Moments.zeros(width, device=home)
+        self.moments.update(values)
+        self.samples += samples
+        self.calls += 1

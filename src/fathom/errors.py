@@ -1,0 +1,98 @@
+"""Every error and warning that fathom raises on purpose.
+
+    FathomError
+    ├── ArgumentError (ValueError)           a value outside its rule
+    │   ├── ShapeError                       a tensor of the wrong shape
+    │   └── LayerSelectionError              no layer matches, or one is too wide
+    ├── ClosedError (RuntimeError)           a monitor or a run used after close()
+    ├── MissingExtraError (ImportError)      an optional package is not installed
+    └── RunError (OSError)                   a run on disk cannot be made, read or written
+        ├── RunExistsError (FileExistsError)
+        ├── RunNotFoundError (FileNotFoundError)
+        ├── RunBusyError                     another process is writing it
+        └── DamagedRecordError               a checksum does not match
+
+    FathomWarning (UserWarning)              something was switched off or left out
+
+A message reads `where: argument must rule, got value. Fix.`
+"""
+
+import logging
+import warnings
+
+
+class FathomError(Exception):
+    """The base of every error that fathom raises on purpose."""
+
+
+class ArgumentError(FathomError, ValueError):
+    """An argument has a value outside its rule."""
+
+
+class ShapeError(ArgumentError):
+    """A tensor has a shape, or a width, that cannot be used here."""
+
+
+class LayerSelectionError(ArgumentError):
+    """The `layers` argument selects nothing, or a layer too wide to watch unasked."""
+
+
+class ClosedError(FathomError, RuntimeError):
+    """A monitor or a run was used after it had been closed."""
+
+
+class MissingExtraError(FathomError, ImportError):
+    """A feature needs an optional package that is not installed."""
+
+
+class RunError(FathomError, OSError):
+    """A run on disk cannot be made, read or written."""
+
+
+class RunExistsError(RunError, FileExistsError):
+    """The path already holds a run, and nobody said to go on with it."""
+
+
+class RunNotFoundError(RunError, FileNotFoundError):
+    """The path holds no run, or the run has no such step or layer."""
+
+
+class RunBusyError(RunError):
+    """Another process is writing this run."""
+
+
+class DamagedRecordError(RunError):
+    """A stored record does not match its checksum."""
+
+
+class FathomWarning(UserWarning):
+    """Something was switched off or left out; the training goes on."""
+
+
+def choose(value: str, choices: tuple[str, ...], *, where: str) -> None:
+    """Refuse a value that is not one of `choices`.
+
+    Args:
+        value: What came.
+        choices: What is allowed.
+        where: The function and argument, for the message.
+
+    Raises:
+        ArgumentError: If `value` is not one of `choices`; the message lists them.
+    """
+    if value not in choices:
+        raise ArgumentError(f"{where} must be one of {', '.join(choices)}, got {value!r}.")
+
+
+def warn(message: str) -> None:
+    """Warn, and never raise: a training run with `-W error` must survive fathom's own faults.
+
+    Where the caller's filters turn the warning into an exception, it goes to the `fathom` logger.
+
+    Args:
+        message: One sentence of what happened and one of what to do.
+    """
+    try:
+        warnings.warn(message, FathomWarning, stacklevel=2)
+    except FathomWarning:
+        logging.getLogger("fathom").error(message)

@@ -1,0 +1,32 @@
+"""Optional packages: one clear message where one is missing."""
+
+from importlib import import_module
+from types import ModuleType
+
+from fathom.errors import MissingExtraError
+
+
+def require(package: str, *, extra: str) -> ModuleType:
+    """Import an optional package.
+
+    Args:
+        package: The module to import, such as `pyarrow`.
+        extra: The extra of fathom that installs it, such as `parquet`.
+
+    Returns:
+        The imported module.
+
+    Raises:
+        MissingExtraError: If it is not installed; the message says how to install it.
+    """
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        # A package that is there but misses something of its own must not be blamed on the extra.
+        if error.name is None or error.name.partition(".")[0] != package.partition(".")[0]:
+            raise
+        raise MissingExtraError(
+            f"fathom: {package} must be installed for this, got none. "
+            f"Run: pip install 'fathom[{extra}]'",
+            name=package,
+        ) from error

@@ -1,0 +1,393 @@
+"""The monitor: joins capture, spectra, the run on disk and the sinks."""
+
+import os
+import platform
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from fathom.capture.hooks import Capture, detach
+from fathom.capture.layers import LayerFilter, select_layers
+from fathom.capture.window import Window
+from fathom.errors import ArgumentError, ClosedError, RunError, warn
+from fathom.settings import Settings, names_of
+from fathom.snapshot import LayerFacts, Phase, Reading, Snapshot
+from fathom.spectral.moments import Moments
+from fathom.spectral.spectrum import Spectrum
+from fathom.store.writer import Writer
+from fathom.text import columns, size
+
+
+class Sink(Protocol):
+    """Another place where the numbers go."""
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Take one snapshot."""
+
+    def close(self) -> None:
+        """Write out what is left; no more will come."""
+
+
+def watch(
+    model: nn.Module,
+    run: str | os.PathLike[str] | None = None,
+    *,
+    layers: LayerFilter | None = None,
+    conv: str = "positions",
+    timesteps: str = "all",
+    downsample: int | None = None,
+    threshold: float = 0.99,
+    budget: float | None = None,
+    every: int = 1,
+    max_samples: int | None = None,
+    statistics: Sequence[str] = (),
+    keep: str = "spectrum",
+    sinks: Sequence[Sink] = (),
+    resume: bool = False,
+    resume_from: int | None = None,
+) -> "Monitor":
+    """Watch a model: from now on every call of its layers counts, until `close()`.
+
+    The model itself is not changed: losses and weights are bit-identical with and without.
+
+    Args:
+        model: The root module, whose `training` flag tells the phase of a call.
+        run: A folder to record into; None to record nothing.
+        layers: Glob patterns on qualified names (`"!lm_head"` takes away again), or a predicate
+            `(name, module) -> bool`; None for every linear, convolutional, recurrent and attention
+            layer. An exact name takes any module whose output has its features last.
+        conv: What is a row of a convolution's output: `positions` (each), or the `mean`, `max` or
+            `median` over positions, or `flatten` for whole maps.
+        timesteps: `all` steps of a recurrent layer, or each sequence's `last` real one.
+        downsample: Reduce larger feature maps to so many positions a side first.
+        threshold: Fraction of the variance that intrinsic dimension stands for, in (0, 1].
+        budget: None measures every row, the only choice so far.
+        every: Observe every k-th call of the model, in each phase.
+        max_samples: Stop a layer's window at so many samples.
+        statistics: Further statistics to measure: `rankme` takes a decomposition of its own.
+        keep: `spectrum`, or `covariance` to keep covariance matrices in the run too.
+        sinks: Other places for the numbers: objects with `write(snapshot)` and `close()`.
+        resume: Go on with the run at this path, if there is one.
+        resume_from: The same, but first drop what lies at this step or after it.
+
+    Returns:
+        The monitor. Keep it: when it is garbage-collected, watching ends.
+
+    Raises:
+        ArgumentError: If an argument is outside its rule.
+        LayerSelectionError: If no layer matches, or one is wider than 16,384 and not named.
+        RunError: If the run cannot be made, or holds one already and `resume` is False.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> with watch(model) as monitor:
+        ...     _ = model(torch.randn(100, 4))
+        ...     snapshot = monitor.snapshot(step=0)
+        >>> snapshot.train["0"].intrinsic_dimension
+        4
+    """
+    if not isinstance(model, nn.Module):
+        raise ArgumentError(
+            f"watch: model must be a torch.nn.Module, got {type(model).__name__}. "
+            "Pass the module itself, not its class or its state."
+        )
+    settings = Settings(
+        conv=conv,
+        timesteps=timesteps,
+        downsample=downsample,
+        threshold=threshold,
+        budget=budget,
+        every=every,
+        max_samples=max_samples,
+        statistics=names_of(statistics),
+        keep=keep,
+    )
+    if keep == "covariance" and run is None:
+        raise ArgumentError(
+            "watch: keep='covariance' must come with a run, got run=None. Pass a folder as run."
+        )
+    selected = select_layers(model, layers, settings)
+    writer = None
+    if run is not None:
+        writer = Writer.open(
+            run,
+            facts=_facts(model),
+            settings=settings,
+            layers=[layer.facts for layer in selected],
+            resume=resume,
+            resume_from=resume_from,
+        )
+    try:
+        return Monitor(Capture(model, selected, settings), settings, writer, tuple(sinks))
+    except BaseException:
+        if writer is not None:
+            writer.close()
+        raise
+
+
+class Monitor:
+    """Gathers the moments of every watched layer; `watch` makes one."""
+
+    def __init__(
+        self,
+        capture: Capture,
+        settings: Settings,
+        writer: Writer | None,
+        sinks: tuple[Sink, ...],
+    ):
+        """Join the parts; use `fathom.watch`.
+
+        Args:
+            capture: The hooks.
+            settings: What was asked for.
+            writer: The run, if there is one.
+            sinks: Where the numbers go too.
+        """
+        self.settings = settings
+        self._capture = capture
+        self._writer = writer
+        self._sinks = list(sinks)
+        self._last_step = None if writer is None else writer.last_step
+        self._closer = weakref.finalize(self, _release, capture.handles, writer, self._sinks)
+
+    @property
+    def layers(self) -> list[str]:
+        """The names of the watched layers, in execution order as far as it is known."""
+        return [facts.name for facts in self._capture.facts]
+
+    @property
+    def closed(self) -> bool:
+        """Whether watching has ended."""
+        return not self._closer.alive
+
+    def snapshot(self, step: int, **metrics: float) -> Snapshot:
+        """Compute and record what was seen since the last snapshot, and begin the next window.
+
+        Args:
+            step: The step as you count it, after that of the last snapshot.
+            **metrics: Your own numbers at this step, such as `loss` and `accuracy`: Python numbers
+                or tensors of one element.
+
+        Returns:
+            The readings of all layers, with the names of those that were not observed.
+
+        Raises:
+            ArgumentError: If the step does not come after the last, or a metric is no number. The
+                window is then as it was.
+            ClosedError: If the monitor is closed.
+        """
+        if self.closed:
+            raise ClosedError("snapshot: monitor must be open, got a closed one. Watch again.")
+        self._check_step(step)
+        numbers = {name: _number(name, value) for name, value in metrics.items()}
+        windows = [window for window in self._capture.take() if window.moments is not None]
+        phases: dict[Phase, dict[str, Reading]] = {"train": {}, "eval": {}}
+        for window in windows:
+            reading = self._read(window)
+            if reading is not None:
+                phases[window.phase][reading.layer.name] = reading
+        observed = {**phases["train"], **phases["eval"]}
+        disabled = dict(self._capture.disabled)
+        snapshot = Snapshot(
+            step=int(step),
+            metrics=numbers,
+            train=phases["train"],
+            eval=phases["eval"],
+            unobserved=tuple(n for n in self.layers if n not in observed and n not in disabled),
+            disabled=disabled,
+            output_layer=self._capture.output_layer,
+        )
+        self._last_step = snapshot.step
+        self._record(snapshot, windows)
+        self._send(snapshot)
+        return snapshot
+
+    def pause(self) -> "_Pause":
+        """Record nothing until `resume()`, or until the end of the `with` block.
+
+        Returns:
+            A context manager that resumes, for `with monitor.pause(): ...`.
+        """
+        pause = _Pause(self, was_active=self._capture.active)
+        self._capture.active = False
+        return pause
+
+    def resume(self) -> None:
+        """Record again."""
+        self._capture.active = True
+
+    def close(self) -> None:
+        """Take every hook off the model and close the run; a second call does nothing."""
+        self._closer()
+
+    def __enter__(self) -> Self:
+        """Watch inside a `with` block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close at the end of the block, after an exception too."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Say in a line what is watched."""
+        state = "closed" if self.closed else "watching"
+        return f"Monitor({state} {len(self.layers)} layers)"
+
+    def __str__(self) -> str:
+        """Say what is watched, how, and what memory it takes at the most."""
+        header = ("layer", "kind", "width", "rows", "memory")
+        rows = [header]
+        total = 0
+        for facts in self._capture.facts:
+            # One float64 scatter in each of two phases.
+            memory = 2 * 8 * facts.width**2 if facts.width else None
+            total += memory or 0
+            name = " = ".join((facts.name or "(model)", *facts.aliases))
+            rows.append(
+                (
+                    name,
+                    facts.kind,
+                    "?" if facts.width is None else str(facts.width),
+                    self._capture.layers[facts.name].rows,
+                    "?" if memory is None else size(memory),
+                )
+            )
+        folder = "nothing is recorded" if self._writer is None else f"run {self._writer.folder}"
+        return (
+            f"{columns(rows, right=frozenset({2, 4}))}\n"
+            f"{self!r}: up to {size(total)} for the two phases; {folder}"
+        )
+
+    def _check_step(self, step: int) -> None:
+        if isinstance(step, bool) or not hasattr(step, "__index__"):
+            raise ArgumentError(
+                f"snapshot: step must be a whole number, got {step!r}. Pass the epoch or the "
+                "number of the training step."
+            )
+        if self._last_step is not None and step <= self._last_step:
+            raise ArgumentError(
+                f"snapshot: step must come after {self._last_step}, the last one recorded, got "
+                f"{step}. Take one snapshot a step, for both phases; to go back, watch with "
+                f"resume_from={step}."
+            )
+
+    def _read(self, window: Window) -> Reading | None:
+        assert window.moments is not None
+        facts = window.layer.facts
+        try:
+            spectrum = Spectrum.of(
+                window.moments, with_rankme="rankme" in self.settings.statistics
+            )
+        except Exception as error:  # noqa: BLE001 - nothing of ours may end the user's training
+            self._capture.disable(facts.name, error)
+            return None
+        return Reading(
+            layer=replace(facts, width=spectrum.width),
+            phase=window.phase,
+            spectrum=spectrum,
+            samples=window.samples,
+            calls=window.calls,
+            dropped=int(window.moments.dropped),
+            threshold=self.settings.threshold,
+        )
+
+    def _record(self, snapshot: Snapshot, windows: Iterable[Window]) -> None:
+        if self._writer is None:
+            return
+        observed: dict[str, LayerFacts] = {}
+        for readings in (snapshot.train, snapshot.eval):
+            observed |= {name: reading.layer for name, reading in readings.items()}
+        covariances: dict[tuple[str, str], Moments] = {}
+        if self.settings.keep == "covariance":
+            for window in windows:
+                name = window.layer.facts.name
+                if window.moments is not None and name in snapshot.phase(window.phase):
+                    covariances[window.phase, name] = window.moments
+        try:
+            self._writer.append(
+                snapshot,
+                layers=[observed[name] for name in self.layers if name in observed],
+                covariances=covariances,
+            )
+        except RunError as error:
+            self._writer.close()
+            self._writer = None
+            warn(
+                f"fathom: step {snapshot.step} could not be recorded and recording stops; training "
+                f"goes on, and snapshots are still returned. {error}"
+            )
+
+    def _send(self, snapshot: Snapshot) -> None:
+        for sink in list(self._sinks):
+            try:
+                sink.write(snapshot)
+            except Exception as error:  # noqa: BLE001 - a dead sink may not end the training
+                self._sinks.remove(sink)
+                warn(
+                    f"fathom: sink {type(sink).__name__} failed at step {snapshot.step} and is "
+                    f"switched off; the run is not affected. {type(error).__name__}: {error}"
+                )
+
+
+class _Pause:
+    """Ends a pause when its `with` block ends."""
+
+    def __init__(self, monitor: Monitor, *, was_active: bool):
+        self._monitor = monitor
+        self._was_active = was_active
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception: object) -> None:
+        if self._was_active:
+            self._monitor.resume()
+
+
+def _facts(model: nn.Module) -> Mapping[str, Any]:
+    kind = type(model)
+    return {
+        "model": f"{kind.__module__}.{kind.__qualname__}",
+        "fathom": version("fathom"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError("it is text")
+        return float(value.detach() if isinstance(value, torch.Tensor) else value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ArgumentError(
+            f"snapshot: {name} must be a number or a tensor of one element, got {value!r}. "
+            "Reduce it first, such as with .mean()."
+        ) from error
+
+
+def _release(
+    handles: list[RemovableHandle], writer: Writer | None, sinks: list[Sink]
+) -> None:
+    detach(handles)
+    if writer is not None:
+        writer.close()
+    for sink in sinks:
+        try:
+            sink.close()
+        except Exception as error:  # noqa: BLE001 - a dead sink may not end the training
+            warn(f"fathom: sink {type(sink).__name__} failed to close. {error}")

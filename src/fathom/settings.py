@@ -1,0 +1,76 @@
+"""What a monitor was asked to do: one frozen record, checked when it is made."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fathom.errors import ArgumentError, choose
+from fathom.spectral.statistics import check_threshold
+from fathom.spectral.table import check_statistic
+
+CONV_METHODS = ("positions", "mean", "max", "median", "flatten")
+TIMESTEPS = ("all", "last")
+KEEP = ("spectrum", "covariance")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How rows are taken from outputs, which of them count, and what is kept.
+
+    Attributes:
+        conv: How a convolution's output becomes rows, one of `CONV_METHODS`.
+        timesteps: Which steps of a recurrent layer are rows, one of `TIMESTEPS`.
+        downsample: Feature maps larger than this many positions a side are reduced to it first.
+        threshold: Fraction of the total variance that counts as all, in (0, 1].
+        budget: The share of a layer's own arithmetic that watching may take; None for every row.
+        every: Observe every k-th step of each phase.
+        max_samples: Stop a layer's window at so many samples.
+        statistics: Statistics to measure that eigenvalues alone do not give: `rankme`.
+        keep: What the run keeps of a reading, one of `KEEP`.
+    """
+
+    conv: str = "positions"
+    timesteps: str = "all"
+    downsample: int | None = None
+    threshold: float = 0.99
+    budget: float | None = None
+    every: int = 1
+    max_samples: int | None = None
+    statistics: tuple[str, ...] = ()
+    keep: str = "spectrum"
+
+    def __post_init__(self) -> None:
+        """Refuse what is outside its rule, with `watch` named as the place."""
+        choose(self.conv, CONV_METHODS, where="watch: conv")
+        choose(self.timesteps, TIMESTEPS, where="watch: timesteps")
+        choose(self.keep, KEEP, where="watch: keep")
+        check_threshold(self.threshold, where="watch")
+        for name in self.statistics:
+            check_statistic(name, where="watch: statistics")
+        _check_count("every", self.every, fix="Pass 1 for every step.")
+        for name, value in (("downsample", self.downsample), ("max_samples", self.max_samples)):
+            if value is not None:
+                _check_count(name, value, fix="Leave it out for no limit.")
+        if self.budget is not None:
+            raise ArgumentError(
+                f"watch: budget must be None, which measures every row, got {self.budget!r}. "
+                "Use every= or max_samples= to measure fewer."
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as they are written into a run."""
+        return {**asdict(self), "statistics": list(self.statistics)}
+
+
+def names_of(statistics: Sequence[str] | str) -> tuple[str, ...]:
+    """Return the `statistics` argument as a tuple; one name alone is a list of one.
+
+    Args:
+        statistics: What the user passed.
+    """
+    return (statistics,) if isinstance(statistics, str) else tuple(statistics)
+
+
+def _check_count(name: str, value: object, *, fix: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ArgumentError(f"watch: {name} must be a whole number >= 1, got {value!r}. {fix}")

@@ -1,0 +1,184 @@
+"""Frozen records of what was measured; all that is downstream consumes these."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Literal
+
+from torch import Tensor
+
+from fathom.errors import choose
+from fathom.spectral.spectrum import Spectrum
+from fathom.spectral.table import Statistics
+
+Phase = Literal["train", "eval"]
+PHASES: tuple[Phase, Phase] = ("train", "eval")
+
+AVERAGED_KINDS = ("linear", "convolution")
+"""The kinds of layers over which the average saturation is defined."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFacts:
+    """What is known of a watched layer.
+
+    Attributes:
+        name: Its qualified name in the model; the first, where the module has several.
+        kind: `linear`, `convolution`, `recurrent`, `attention`, `embedding`, `normalisation` or
+            `other`.
+        module: The class of the module.
+        width: d, the size of its representation; None until it is known.
+        aliases: The other names of the same module.
+    """
+
+    name: str
+    kind: str
+    module: str
+    width: int | None = None
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Reading:
+    """One layer in one phase at one step.
+
+    Attributes:
+        layer: The layer.
+        phase: `train` or `eval`.
+        spectrum: The eigenvalues of its covariance, and the number of rows behind them.
+        samples: Independent items (images, sequences) behind the rows. Rows of one image are
+            correlated, so rows alone say too much.
+        calls: Calls of the layer that were read.
+        dropped: Rows left out because they held a NaN or an infinity.
+        threshold: Fraction of the variance that intrinsic dimension and saturation stand for.
+    """
+
+    layer: LayerFacts
+    phase: Phase
+    spectrum: Spectrum
+    samples: int
+    calls: int
+    dropped: int
+    threshold: float
+
+    @property
+    def eigenvalues(self) -> Tensor:
+        """(d,) float64, descending, in squared activation units."""
+        return self.spectrum.eigenvalues
+
+    @property
+    def statistics(self) -> Statistics:
+        """Every statistic by name; nan where no row counted."""
+        return self.spectrum.statistics(self.threshold)
+
+    @property
+    def saturation(self) -> float:
+        """The intrinsic dimension over the width, in [0, 1]; nan where no row counted."""
+        return self.statistics["saturation"]
+
+    @property
+    def intrinsic_dimension(self) -> float:
+        """How many directions carry `threshold` of the variance; nan where no row counted."""
+        return self.statistics["intrinsic_dimension"]
+
+    @property
+    def width(self) -> int:
+        """d, the size of the representation."""
+        return self.spectrum.width
+
+    @property
+    def rows(self) -> int:
+        """n, the rows that counted."""
+        return self.spectrum.rows
+
+    @property
+    def rows_per_width(self) -> float:
+        """n / d: from few rows the intrinsic dimension is too low."""
+        return self.spectrum.rows_per_width
+
+    @property
+    def status(self) -> str:
+        """`provisional` below 10 rows per width, `settled` from 20 on, `settling` between."""
+        return self.spectrum.status
+
+    def __repr__(self) -> str:
+        """Say the main numbers in a line."""
+        return (
+            f"Reading({self.layer.name}, {self.phase}: intrinsic dimension "
+            f"{self.intrinsic_dimension} of {self.width}, saturation {self.saturation:.3f}, "
+            f"{self.rows_per_width:.1f} rows per width, {self.status})"
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Snapshot:
+    """All readings of one step, with the user's own metrics.
+
+    Attributes:
+        step: The step, as the user counts.
+        metrics: The user's numbers at this step, by name.
+        train: Readings of the train phase by layer, in execution order.
+        eval: Readings of the eval phase by layer, in execution order.
+        unobserved: Layers that were asked for and not called since the last snapshot.
+        disabled: Layers that could not be read, with the reason.
+        output_layer: The model's last linear or convolutional layer in execution order, which the
+            average leaves out; None where it is not known.
+    """
+
+    step: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    train: Mapping[str, Reading] = field(default_factory=dict)
+    eval: Mapping[str, Reading] = field(default_factory=dict)
+    unobserved: tuple[str, ...] = ()
+    disabled: Mapping[str, str] = field(default_factory=dict)
+    output_layer: str | None = None
+
+    def phase(self, phase: str) -> Mapping[str, Reading]:
+        """Return the readings of one phase.
+
+        Args:
+            phase: `train` or `eval`.
+
+        Returns:
+            Layer name to reading, in execution order.
+
+        Raises:
+            ArgumentError: If there is no such phase.
+        """
+        choose(phase, PHASES, where="Snapshot.phase: phase")
+        return self.train if phase == "train" else self.eval
+
+    def average_saturation(self, phase: str = "eval") -> float:
+        """Return the mean saturation of the watched layers, without the model's output layer.
+
+        Args:
+            phase: `train` or `eval`.
+
+        Returns:
+            Dimensionless, in [0, 1], over the linear and convolutional layers with rows; nan where
+            there is none.
+
+        Raises:
+            ArgumentError: If there is no such phase.
+
+        References:
+            Shenk et al. 2019, "Spectral Analysis of Latent Representations", equation 2.
+        """
+        counted = [
+            reading.saturation
+            for name, reading in self.phase(phase).items()
+            if reading.layer.kind in AVERAGED_KINDS and name != self.output_layer and reading.rows
+        ]
+        return fmean(counted) if counted else float("nan")
+
+    def __repr__(self) -> str:
+        """Say in a line what is inside."""
+        parts = [f"step={self.step}"]
+        for phase in PHASES:
+            if readings := self.phase(phase):
+                average = self.average_saturation(phase)
+                parts.append(f"{phase}: {len(readings)} layers, average saturation {average:.3f}")
+        parts += [f"{name}={value:g}" for name, value in self.metrics.items()]
+        if self.unobserved:
+            parts.append(f"unobserved: {', '.join(self.unobserved)}")
+        return f"Snapshot({'; '.join(parts)})"

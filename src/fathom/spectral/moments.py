@@ -1,0 +1,172 @@
+"""The moments of a stream of rows: gathered batch by batch, merged exactly.
+
+Centred products and the pairwise merge follow Chan, Golub and LeVeque, "Updating formulae and a
+pairwise algorithm for computing sample variances" (1979). Sums of squares with a correction at the
+end, the textbook form, lose the answer where means are large against the spread.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from fathom.errors import ShapeError
+from fathom.spectral.precision import full_precision
+
+# Rows are taken in blocks. A block's centred copy stays near the cache (131,072 rows of 64 take
+# 8 ms in blocks, 49 ms in one), bounds the memory to 64 MiB, and bounds the rows that one float32
+# product adds up.
+_BLOCK_ROWS = 2**14
+_BLOCK_NUMBERS = 2**24
+
+# Squares of float32 numbers outside these bounds under- or overflow in a float32 product.
+_SMALLEST_PEAK = 1e-24
+_LARGEST_PEAK = 1e36
+
+
+@dataclass(eq=False, slots=True)
+class Moments:
+    """Count, mean and scatter of all rows so far. `update` and `merge` are the only changes.
+
+    Attributes:
+        count: () int64, rows that counted.
+        mean: (d,) float64, in activation units.
+        scatter: (d, d) float64, the sum of outer products about the mean, in squared units.
+        dropped: () int64, rows left out because they held a NaN or an infinity.
+
+    Example:
+        >>> moments = Moments.zeros(2).update(torch.tensor([[1.0, 0.0], [3.0, 0.0]]))
+        >>> moments.covariance()
+        tensor([[1., 0.],
+                [0., 0.]], dtype=torch.float64)
+    """
+
+    count: Tensor
+    mean: Tensor
+    scatter: Tensor
+    dropped: Tensor
+
+    @classmethod
+    def zeros(cls, width: int, *, device: torch.device | str = "cpu") -> Self:
+        """Return the moments of no rows at all.
+
+        Args:
+            width: d, the number of features of a row.
+            device: Where to keep them; it must hold float64.
+
+        Returns:
+            Moments that take 8·d² bytes.
+
+        Raises:
+            ShapeError: If `width` is not positive.
+        """
+        if width < 1:
+            raise ShapeError(f"Moments.zeros: width must be at least 1, got {width}.")
+        # Tensors born in inference mode could not be updated outside it.
+        with torch.inference_mode(False):
+            return cls(
+                count=torch.zeros((), dtype=torch.int64, device=device),
+                mean=torch.zeros(width, dtype=torch.float64, device=device),
+                scatter=torch.zeros(width, width, dtype=torch.float64, device=device),
+                dropped=torch.zeros((), dtype=torch.int64, device=device),
+            )
+
+    @property
+    def width(self) -> int:
+        """d, the number of features of a row."""
+        return self.mean.shape[0]
+
+    @torch.no_grad()
+    def update(self, rows: Tensor) -> Self:
+        """Add rows, each once; one with a NaN or an infinity is dropped and counted.
+
+        float64 rows are multiplied in float64, all others in float32 about the block's own mean
+        and added up in float64: for float32 rows the covariance is good to about 1e-6, at means up
+        to 1,000 times the spread.
+
+        Args:
+            rows: (n, d), real, of any type and strides; n may be 0. It is only read.
+
+        Returns:
+            Itself.
+
+        Raises:
+            ShapeError: If `rows` is not (n, d) or holds complex numbers.
+        """
+        if rows.ndim != 2 or rows.shape[1] != self.width or rows.is_complex():
+            raise ShapeError(
+                f"Moments.update: rows must be real of shape (n, {self.width}), got "
+                f"{rows.dtype} of shape {tuple(rows.shape)}. Put the features last: "
+                f"rows.reshape(-1, {self.width})."
+            )
+        block_rows = max(1, min(_BLOCK_ROWS, _BLOCK_NUMBERS // self.width))
+        with full_precision(rows.device.type):
+            for block in rows.detach().split(block_rows):
+                self._add(block)
+        return self
+
+    def merge(self, other: "Moments") -> Self:
+        """Add the rows behind `other`, exactly as if they had come here.
+
+        Args:
+            other: Moments of the same width, on any device; not changed.
+
+        Returns:
+            Itself.
+
+        Raises:
+            ShapeError: If the widths differ.
+        """
+        if other.width != self.width:
+            raise ShapeError(
+                f"Moments.merge: other must have width {self.width}, got {other.width}."
+            )
+        device = self.mean.device
+        self._merge(other.count.to(device), other.mean.to(device), other.scatter.to(device))
+        self.dropped += other.dropped.to(device)
+        return self
+
+    def covariance(self) -> Tensor:
+        """Return the covariance, with divisor n.
+
+        Returns:
+            (d, d) float64, in squared activation units; zeros where there are no rows.
+
+        References:
+            Shenk, Richter and Byttner 2022, "Delve", the covariance of a layer's output.
+        """
+        return self.scatter / self.count.clamp(min=1)
+
+    def _add(self, block: Tensor) -> None:
+        exact = block.dtype == torch.float64 or not block.is_floating_point()
+        block = block.to(self.mean.device, torch.float64 if exact else torch.float32)
+        shift = block.mean(0)
+        if not shift.isfinite().all():
+            finite = block.isfinite().all(1)
+            self.dropped += block.shape[0] - finite.sum()
+            # In float64, as the mean of finite float32 rows may overflow too.
+            block = block[finite].double()
+            shift = block.mean(0)
+        if block.shape[0] == 0:
+            return
+        centred = block - shift
+        product = centred.T @ centred
+        peak = float(product.diagonal().amax())
+        underflow = peak <= _SMALLEST_PEAK and bool(centred.any())
+        if block.dtype == torch.float32 and (underflow or not peak < _LARGEST_PEAK):
+            centred = block.double() - shift
+            product = centred.T @ centred
+        # `shift` is the mean but for its rounding; what it missed is put right here.
+        missed = centred.mean(0, dtype=torch.float64)
+        self.scatter.addr_(missed, missed, alpha=-block.shape[0])
+        self._merge(torch.tensor(block.shape[0]), shift.double() + missed, product)
+
+    def _merge(self, count: Tensor, mean: Tensor, scatter: Tensor) -> None:
+        share = count / (self.count + count).clamp(min=1)
+        apart = mean - self.mean
+        between = apart * (self.count * share).sqrt()
+        self.scatter += scatter
+        self.scatter.addr_(between, between)
+        self.mean += apart * share
+        self.count += count

@@ -1,0 +1,1 @@
+"""One run on disk: append-only snapshots in SQLite; open, append, read, resume."""

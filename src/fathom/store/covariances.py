@@ -1,0 +1,105 @@
+"""Covariance matrices of a run: one safetensors file a step, written whole or not at all."""
+
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fathom.errors import DamagedRecordError, RunNotFoundError
+from fathom.spectral.moments import Moments
+
+FOLDER = "covariances"
+_CHUNK = 2**20
+
+
+def write_covariances(
+    folder: Path, step: int, moments: Mapping[tuple[str, str], Moments]
+) -> dict[str, object]:
+    """Write the covariances and means of one step.
+
+    Args:
+        folder: The run's folder.
+        step: The step.
+        moments: By phase and layer.
+
+    Returns:
+        What the snapshot's record keeps: the file's name and checksum.
+
+    Raises:
+        OSError: If it cannot be written; nothing is left behind.
+    """
+    path = folder / FOLDER / f"{step:08d}.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    tensors = {}
+    for (phase, layer), measured in moments.items():
+        tensors[f"{phase}/{layer}/covariance"] = measured.covariance().cpu()
+        tensors[f"{phase}/{layer}/mean"] = measured.mean.cpu()
+    try:
+        save_file(tensors, unfinished)
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        checksum = _checksum(unfinished)
+        unfinished.replace(path)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return {"file": path.name, "checksum": checksum}
+
+
+def read_covariance(
+    folder: Path, kept: Mapping[str, object], phase: str, layer: str
+) -> tuple[Tensor, Tensor]:
+    """Read the covariance and mean of one reading.
+
+    Args:
+        folder: The run's folder.
+        kept: What `write_covariances` returned.
+        phase: The phase.
+        layer: The layer's name.
+
+    Returns:
+        (d, d) covariance with divisor n and (d,) mean, float64.
+
+    Raises:
+        DamagedRecordError: If the file is not as it was written.
+        RunNotFoundError: If it is gone, or has no such layer.
+    """
+    path = folder / FOLDER / str(kept["file"])
+    if not path.is_file():
+        raise RunNotFoundError(f"run: {path} must be there, got none. It was removed.")
+    if _checksum(path) != kept["checksum"]:
+        raise DamagedRecordError(
+            f"run: {path} must match its checksum, got damaged bytes. Spectra are kept elsewhere "
+            "and are still readable."
+        )
+    with safe_open(path, framework="pt") as file:
+        key = f"{phase}/{layer}"
+        if f"{key}/covariance" not in file.keys():  # noqa: SIM118 - it is no dict
+            raise RunNotFoundError(f"run: {path.name} must hold {key}, got none of that name.")
+        return file.get_tensor(f"{key}/covariance"), file.get_tensor(f"{key}/mean")
+
+
+def remove_covariances(folder: Path, *, from_step: int) -> None:
+    """Remove the files of a step and all later ones.
+
+    Args:
+        folder: The run's folder.
+        from_step: The first step to remove.
+    """
+    for path in (folder / FOLDER).glob("*.safetensors"):
+        if path.stem.lstrip("-").isdigit() and int(path.stem) >= from_step:
+            path.unlink()
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum

@@ -1,0 +1,278 @@
+"""The one writer of a run: create or resume it, then one transaction a snapshot."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+
+from fathom.errors import RunBusyError, RunError, RunExistsError
+from fathom.settings import Settings
+from fathom.snapshot import PHASES, LayerFacts, Snapshot
+from fathom.spectral.moments import Moments
+from fathom.store.covariances import remove_covariances, write_covariances
+from fathom.store.journal import journal_mode
+from fathom.store.records import (
+    APPLICATION_ID,
+    DATABASE,
+    SCHEMA,
+    SCHEMA_VERSION,
+    layer_body,
+    packed,
+    reading_body,
+    sealed,
+    snapshot_body,
+    unsealed,
+)
+
+LOCK = "writer.lock"
+
+# Settings that decide what a row is: numbers before and after a change do not compare.
+_SAME_ON_RESUME = ("conv", "timesteps", "downsample")
+
+
+class Writer:
+    """Appends the snapshots of one training to a run."""
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection, lock: FileLock):
+        """Take over an open run; use `Writer.open`.
+
+        Args:
+            folder: The run's folder.
+            connection: To its database.
+            lock: Held, so that nobody else writes.
+        """
+        self.folder = folder
+        self._connection: sqlite3.Connection | None = connection
+        self._lock = lock
+        self._process = os.getpid()
+        row = connection.execute("SELECT max(step) FROM snapshots").fetchone()
+        self.last_step: int | None = row[0]
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        facts: Mapping[str, Any],
+        settings: Settings,
+        layers: Iterable[LayerFacts],
+        resume: bool = False,
+        resume_from: int | None = None,
+    ) -> Self:
+        """Create a run, or go on with one.
+
+        Args:
+            folder: Where it lies, or is to lie.
+            facts: The model's class, versions and start time of this session.
+            settings: What was asked for.
+            layers: The watched layers.
+            resume: Go on with the run that is there, if one is.
+            resume_from: Drop what lies at this step or after it, first.
+
+        Returns:
+            A writer that holds the run's lock.
+
+        Raises:
+            RunExistsError: If there is a run, and `resume` is False.
+            RunBusyError: If another process, or another monitor, writes it.
+            RunError: If the folder cannot be written, or holds a run that does not fit.
+        """
+        folder = Path(folder)
+        resume = resume or resume_from is not None
+        if (folder / DATABASE).exists() and not resume:
+            raise RunExistsError(
+                f"watch: run must be a path that holds no run, got {folder}, which holds one. "
+                "Pass resume=True to go on with it, or another path."
+            )
+        _make_folder(folder)
+        lock = FileLock(folder / LOCK, thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunBusyError(
+                f"watch: run must be written by one training at a time, got {folder}, which "
+                "another one writes now. Close that one, or pass another path."
+            ) from error
+        try:
+            connection = _connect(folder)
+            try:
+                _resume(connection, folder, settings, list(layers), resume_from)
+                _append_session(connection, {**facts, "settings": settings.as_dict()})
+                return cls(folder, connection, lock)
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException as error:
+            lock.release()
+            if isinstance(error, sqlite3.Error):
+                raise RunError(
+                    f"watch: run must be writable, got {folder}: {error}. Pass another path."
+                ) from error
+            raise
+
+    def append(
+        self,
+        snapshot: Snapshot,
+        *,
+        layers: Iterable[LayerFacts],
+        covariances: Mapping[tuple[str, str], Moments] | None = None,
+    ) -> None:
+        """Record a snapshot: all of it or, where that fails, nothing.
+
+        Args:
+            snapshot: With a step after the last one.
+            layers: The observed layers in execution order.
+            covariances: Moments to keep too, by phase and layer.
+
+        Raises:
+            RunError: If it cannot be written.
+        """
+        assert self._connection is not None
+        body = snapshot_body(snapshot, time=time.time())
+        try:
+            if covariances:
+                body["covariances"] = write_covariances(self.folder, snapshot.step, covariances)
+            with self._connection as transaction:
+                _insert_snapshot(transaction, snapshot, body)
+                _insert_layers(transaction, layers)
+        except (sqlite3.Error, OSError) as error:
+            raise RunError(f"{self.folder} cannot be written: {error}") from error
+        self.last_step = snapshot.step
+
+    def close(self) -> None:
+        """Close the run and let others write it; a second call does nothing."""
+        # A forked child has a copy of this object, but not the right to close its parent's files.
+        if self._connection is None or self._process != os.getpid():
+            return
+        self._connection.close()
+        self._connection = None
+        self._lock.release()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise RunError(
+            f"watch: run must be a folder or a path where one can be made, got {folder}, which is "
+            "or runs through a file. Pass another path."
+        ) from error
+    except OSError as error:
+        raise RunError(
+            f"watch: run must be writable, got {folder}: {error.strerror}. Pass another path."
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise RunError(f"watch: run must be writable, got {folder}. Pass another path.")
+
+
+def _connect(folder: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(folder / DATABASE, timeout=5, check_same_thread=False)
+    try:
+        try:
+            _prepare(connection, journal_mode(folder))
+        except sqlite3.OperationalError:
+            # Some places refuse the shared memory of a WAL only when it is first used.
+            _prepare(connection, "delete")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, journal: str) -> None:
+    connection.execute(f"PRAGMA journal_mode = {journal}")
+    connection.execute("PRAGMA synchronous = FULL")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        connection.executescript(
+            f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; "
+            f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )
+    elif version != SCHEMA_VERSION:
+        raise RunError(
+            f"watch: run must be of schema version {SCHEMA_VERSION}, got {version}. "
+            "It was written by another version of fathom; pass another path."
+        )
+
+
+def _resume(
+    connection: sqlite3.Connection,
+    folder: Path,
+    settings: Settings,
+    layers: list[LayerFacts],
+    resume_from: int | None,
+) -> None:
+    last = connection.execute(
+        "SELECT number, body, checksum FROM sessions ORDER BY number DESC LIMIT 1"
+    ).fetchone()
+    if last is None:
+        return
+    before = unsealed(("session", last[0]), last[1], last[2])["settings"]
+    now = settings.as_dict()
+    for name in _SAME_ON_RESUME:
+        if before[name] != now[name]:
+            raise RunError(
+                f"watch: {name} must be {before[name]!r}, with which {folder} was recorded, got "
+                f"{now[name]!r}. Pass the same, or another path."
+            )
+    if settings.conv != "flatten":
+        _check_widths(connection, folder, layers)
+    if resume_from is not None:
+        with connection as transaction:
+            for table in ("snapshots", "readings"):
+                transaction.execute(f"DELETE FROM {table} WHERE step >= ?", (resume_from,))
+        remove_covariances(folder, from_step=resume_from)
+
+
+def _check_widths(
+    connection: sqlite3.Connection, folder: Path, layers: list[LayerFacts]
+) -> None:
+    rows = connection.execute("SELECT name, body, checksum FROM layers")
+    widths = {name: unsealed(("layer", name), body, seal)["width"] for name, body, seal in rows}
+    for facts in layers:
+        before = widths.get(facts.name)
+        if before is not None and facts.width is not None and before != facts.width:
+            raise RunError(
+                f"watch: {facts.name} must have width {before}, with which {folder} was recorded, "
+                f"got {facts.width}. This is another model; pass another path."
+            )
+
+
+def _append_session(connection: sqlite3.Connection, body: Mapping[str, Any]) -> None:
+    with connection as transaction:
+        number = transaction.execute("SELECT count(*) FROM sessions").fetchone()[0]
+        transaction.execute(
+            "INSERT INTO sessions VALUES (?, ?, ?)", (number, *sealed(("session", number), body))
+        )
+
+
+def _insert_snapshot(
+    transaction: sqlite3.Connection, snapshot: Snapshot, body: Mapping[str, Any]
+) -> None:
+    step = snapshot.step
+    transaction.execute(
+        "INSERT INTO snapshots VALUES (?, ?, ?)", (step, *sealed(("snapshot", step), body))
+    )
+    for phase in PHASES:
+        for name, reading in snapshot.phase(phase).items():
+            blob = packed(reading.eigenvalues)
+            text, seal = sealed(("spectrum", step, phase, name), reading_body(reading), blob)
+            transaction.execute(
+                "INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?)",
+                (step, phase, name, text, blob, seal),
+            )
+
+
+def _insert_layers(transaction: sqlite3.Connection, layers: Iterable[LayerFacts]) -> None:
+    known = dict(transaction.execute("SELECT name, position FROM layers"))
+    for facts in layers:
+        if facts.name not in known:
+            known[facts.name] = position = len(known)
+            transaction.execute(
+                "INSERT INTO layers VALUES (?, ?, ?, ?)",
+                (facts.name, position, *sealed(("layer", facts.name), layer_body(facts))),
+            )

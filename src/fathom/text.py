@@ -1,0 +1,39 @@
+"""Plain text for terminals: aligned columns, and sizes that people read."""
+
+from collections.abc import Sequence
+
+
+def columns(rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset()) -> str:
+    """Align rows of cells in columns.
+
+    Args:
+        rows: The cells, the header first; all rows of one length.
+        right: The columns that hold numbers.
+
+    Returns:
+        One line a row, two spaces between columns.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def size(count: float) -> str:
+    """Write a number of bytes with a unit.
+
+    Args:
+        count: Bytes.
+
+    Returns:
+        Such as `12.5 MiB`.
+    """
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
