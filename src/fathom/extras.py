@@ -18,6 +18,7 @@ def require(package: str, *, extra: str) -> ModuleType:
 
     Raises:
         MissingExtraError: If it is not installed; the message says how to install it.
+        ModuleNotFoundError: If it is installed, but a package that it needs is not.
     """
     try:
         return import_module(package)

@@ -288,9 +288,7 @@ class Monitor:
         assert window.moments is not None
         facts = window.layer.facts
         try:
-            spectrum = Spectrum.of(
-                window.moments, with_rankme="rankme" in self.settings.statistics
-            )
+            spectrum = Spectrum.of(window.moments, with_rankme="rankme" in self.settings.statistics)
         except Exception as error:  # noqa: BLE001 - nothing of ours may end the user's training
             self._capture.disable(facts.name, error)
             return None
@@ -380,9 +378,7 @@ def _number(name: str, value: object) -> float:
         ) from error
 
 
-def _release(
-    handles: list[RemovableHandle], writer: Writer | None, sinks: list[Sink]
-) -> None:
+def _release(handles: list[RemovableHandle], writer: Writer | None, sinks: list[Sink]) -> None:
     detach(handles)
     if writer is not None:
         writer.close()

@@ -40,7 +40,11 @@ class Settings:
     keep: str = "spectrum"
 
     def __post_init__(self) -> None:
-        """Refuse what is outside its rule, with `watch` named as the place."""
+        """Refuse what is outside its rule, with `watch` named as the place.
+
+        Raises:
+            ArgumentError: If an attribute is outside its rule.
+        """
         choose(self.conv, CONV_METHODS, where="watch: conv")
         choose(self.timesteps, TIMESTEPS, where="watch: timesteps")
         choose(self.keep, KEEP, where="watch: keep")

@@ -93,7 +93,7 @@ class Reading:
 
     @property
     def rows_per_width(self) -> float:
-        """n / d: from few rows the intrinsic dimension is too low."""
+        """Rows over width, n / d: from few rows the intrinsic dimension is too low."""
         return self.spectrum.rows_per_width
 
     @property

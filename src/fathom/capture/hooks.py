@@ -96,7 +96,9 @@ class Capture:
                 phase = self._phase
                 window = self._windows.setdefault((name, phase), Window(layer, phase))
                 # Steps are calls of the root; of a model that is only used in parts, of the layer.
-                step = self._steps[phase] - 1 if self._steps[phase] else window.calls + window.skipped
+                step = (
+                    self._steps[phase] - 1 if self._steps[phase] else window.calls + window.skipped
+                )
                 if step % self._settings.every:
                     window.skipped += 1
                 else:

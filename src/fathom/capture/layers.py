@@ -81,9 +81,7 @@ def known_layers(model: nn.Module) -> list[LayerFacts]:
     ]
 
 
-def select_layers(
-    model: nn.Module, layers: LayerFilter | None, settings: Settings
-) -> list[Layer]:
+def select_layers(model: nn.Module, layers: LayerFilter | None, settings: Settings) -> list[Layer]:
     """Find the layers to watch.
 
     An exact name takes any module. A pattern takes the known layers that it matches and, where it
@@ -126,7 +124,9 @@ def select_layers(
             _refuse_wide(facts)
     sequence_first = _sequence_first(model)
     return [
-        Layer(facts, module, *_reader(module, settings, sequence_first=id(module) in sequence_first))
+        Layer(
+            facts, module, *_reader(module, settings, sequence_first=id(module) in sequence_first)
+        )
         for facts, module in everything
         if facts.name in chosen
     ]
@@ -223,8 +223,14 @@ def _width(module: nn.Module) -> int | None:
     elif isinstance(module, _LAST_NORMS):
         width = module.normalized_shape[-1]
     else:
-        for attribute in ("out_features", "out_channels", "embed_dim", "embedding_dim",
-                          "num_features", "num_channels"):
+        for attribute in (
+            "out_features",
+            "out_channels",
+            "embed_dim",
+            "embedding_dim",
+            "num_features",
+            "num_channels",
+        ):
             width = width or getattr(module, attribute, None)
     # A lazy module has width 0 until its first input.
     return width if isinstance(width, int) and width > 0 else None
@@ -237,9 +243,7 @@ def _is_hugging_face_conv1d(module: nn.Module) -> bool:
     )
 
 
-def _reader(
-    module: nn.Module, settings: Settings, *, sequence_first: bool
-) -> tuple[str, Reader]:
+def _reader(module: nn.Module, settings: Settings, *, sequence_first: bool) -> tuple[str, Reader]:
     """Return what is a row of a module, in words, and the function that takes them."""
     if isinstance(module, nn.RNNBase):
         words = "every time step" if settings.timesteps == "all" else "last time step"

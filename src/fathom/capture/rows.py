@@ -44,6 +44,9 @@ def features_last(output: Any, limit: int | None = None, *, batch_axis: int = 0)
 
     Returns:
         (n, d) rows of the samples; a single (d,) is one row of one sample.
+
+    Raises:
+        ShapeError: If the output has no features, or is no tensor.
     """
     tensor = _tensor(output)
     if tensor.ndim == 0:
@@ -76,6 +79,9 @@ def channels_second(
 
     Returns:
         Rows of the samples.
+
+    Raises:
+        ShapeError: If the output has another number of dimensions, or is no tensor.
     """
     maps = _tensor(output)
     if space is not None and maps.ndim == space + 1:
@@ -168,7 +174,7 @@ def _shrink(maps: Tensor, side: int) -> Tensor:
 
 
 def _pool(maps: Tensor, method: str) -> Tensor:
-    """Reduce (b, c, positions) to (b, c)."""
+    """Return (b, c) of (b, c, positions)."""
     if method == "max":
         return maps.amax(-1)
     maps = _at_least_float32(maps)

@@ -1,1 +1,1 @@
-"""Tensors in, numbers out: streaming moments, their spectra, and one number each from a spectrum."""
+"""Tensors in, numbers out: streaming moments, their spectra, a number each from a spectrum."""

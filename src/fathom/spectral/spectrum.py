@@ -62,7 +62,7 @@ class Spectrum:
 
     @property
     def rows_per_width(self) -> float:
-        """n / d: how far the numbers can be trusted."""
+        """Rows over width, n / d: how far the numbers can be trusted."""
         return self.rows / self.width
 
     @property
@@ -86,9 +86,7 @@ class Spectrum:
             measured = dict.fromkeys((*SPECTRAL_STATISTICS, *measured), float("nan"))
         return Statistics(self.eigenvalues, threshold, measured)
 
-    def __array__(
-        self, dtype: Any = None, copy: bool | None = None
-    ) -> NDArray[Any]:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Give the eigenvalues to NumPy, and so to every function of eigenvalues."""
         return np.array(self.eigenvalues.numpy(), dtype=dtype)
 

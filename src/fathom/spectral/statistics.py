@@ -270,9 +270,7 @@ def determinant(eigenvalues: Numbers) -> float:
         return float(np.exp(log_determinant(eigenvalues)))
 
 
-def power_law_exponent(
-    eigenvalues: Numbers, *, first: int = 3, last: int | None = 100
-) -> float:
+def power_law_exponent(eigenvalues: Numbers, *, first: int = 3, last: int | None = 100) -> float:
     """Return α of λi ∝ i^(−α), by least squares of ln λ on ln i over a range of ranks.
 
     Args:

@@ -4,8 +4,28 @@ from pathlib import Path
 
 # WAL keeps an index in memory that all processes share, which no network file system offers.
 _NETWORK = frozenset(
-    "9p afs beegfs ceph cifs fuse.beegfs fuse.glusterfs fuse.s3fs fuse.sshfs gfs2 glusterfs gpfs "
-    "lustre ncpfs nfs nfs4 ocfs2 smb3 smbfs virtiofs".split()
+    {
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "fuse.beegfs",
+        "fuse.glusterfs",
+        "fuse.s3fs",
+        "fuse.sshfs",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "smb3",
+        "smbfs",
+        "virtiofs",
+    }
 )
 
 

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fathom.errors import (
-    ArgumentError,
     ClosedError,
     DamagedRecordError,
     RunError,
@@ -218,22 +218,28 @@ class Run:
             )
         return read_covariance(self.path, kept, phase, layer)
 
-    def snapshot(self, step: int | None = None) -> Snapshot:
+    def snapshot(self, step: int | None = None, *, threshold: float | None = None) -> Snapshot:
         """Return all readings of one step, as `monitor.snapshot` did; damaged ones are left out.
 
         Args:
             step: The step; None for the last.
+            threshold: Fraction of the total variance, in (0, 1]; None for that of the run.
 
         Returns:
             The snapshot.
 
         Raises:
             RunNotFoundError: If the run has no such step.
+            ArgumentError: If the threshold is outside (0, 1].
         """
+        if threshold is not None:
+            check_threshold(threshold, where="Run.snapshot")
         step = self._step(step, where="Run.snapshot")
         body = self._snapshot_body(step)
         phases: dict[str, dict[str, Reading]] = {phase: {} for phase in PHASES}
         for _step, reading in self._readings("WHERE step = ?", (step,)):
+            if threshold is not None:
+                reading = replace(reading, threshold=threshold)
             phases[reading.phase][reading.layer.name] = reading
         order = {layer: position for position, layer in enumerate(self.layers)}
         for phase in PHASES:
@@ -284,9 +290,7 @@ class Run:
             )
         return step
 
-    def _statistic(
-        self, name: str, step: int, reading: Reading, threshold: float | None
-    ) -> float:
+    def _statistic(self, name: str, step: int, reading: Reading, threshold: float | None) -> float:
         numbers = reading.spectrum.statistics(threshold or reading.threshold)
         if name in numbers:
             return numbers[name]
@@ -303,9 +307,7 @@ class Run:
             return self._body(("snapshot", step), text, checksum)
         return {}
 
-    def _readings(
-        self, where: str, arguments: tuple[object, ...]
-    ) -> Iterator[tuple[int, Reading]]:
+    def _readings(self, where: str, arguments: tuple[object, ...]) -> Iterator[tuple[int, Reading]]:
         facts = self.layer_facts
         query = f"SELECT step, phase, layer, body, checksum, eigenvalues FROM readings {where}"
         for step, phase, layer, text, checksum, blob in self._rows(query, arguments):

@@ -228,9 +228,7 @@ def _resume(
         remove_covariances(folder, from_step=resume_from)
 
 
-def _check_widths(
-    connection: sqlite3.Connection, folder: Path, layers: list[LayerFacts]
-) -> None:
+def _check_widths(connection: sqlite3.Connection, folder: Path, layers: list[LayerFacts]) -> None:
     rows = connection.execute("SELECT name, body, checksum FROM layers")
     widths = {name: unsealed(("layer", name), body, seal)["width"] for name, body, seal in rows}
     for facts in layers:

@@ -10,53 +10,150 @@ from rich.table import Table
 from rich.text import Text
 
 from fathom.snapshot import Reading, Snapshot
-from fathom.spectral.statistics import intrinsic_dimension, saturation
-
-_BAR_WIDTH = 20
-_STATUS_STYLE = {"provisional": "yellow", "settling": "yellow", "settled": "green"}
-
-SORTS: Mapping[str, Callable[["Row"], Any]] = {
-    "order": lambda row: 0,
-    "name": lambda row: row["layer"],
-    "width": lambda row: -row["width"],
-    "dimension": lambda row: -_finite(row["intrinsic_dimension"]),
-    "saturation": lambda row: -_finite(row["saturation"]),
-}
-"""How rows can be ordered; numbers fall, and equals stay in execution order."""
 
 Row = dict[str, Any]
 
+_STATUS_STYLES = {"provisional": "yellow", "settling": "cyan", "settled": "green"}
+_EIGHTHS = " ▏▎▍▌▋▊▉"
 
-def layer_rows(
-    readings: Mapping[str, Reading], *, threshold: float | None = None, sort: str = "order"
-) -> list[Row]:
+
+def _falling(key: str) -> Callable[[Row], float]:
+    return lambda row: -row[key] if math.isfinite(row[key]) else math.inf
+
+
+SORTS: Mapping[str, Callable[[Row], Any]] = {
+    "order": lambda row: 0,
+    "name": lambda row: row["layer"],
+    "width": _falling("width"),
+    "dimension": _falling("intrinsic_dimension"),
+    "saturation": _falling("saturation"),
+}
+"""How rows can be ordered: numbers fall, and equals stay in execution order."""
+
+
+def layer_rows(readings: Mapping[str, Reading], *, sort: str = "order") -> list[Row]:
     """Return one row a layer: the numbers of the table, for people and for programs.
 
     Args:
         readings: Of one phase, in execution order.
-        threshold: Fraction of the total variance; None for that of each reading.
         sort: A key of `SORTS`.
 
     Returns:
         Rows with layer, kind, width, intrinsic_dimension, saturation, rows, rows_per_width,
         status, samples, calls and dropped.
     """
-    rows: list[Row] = []
-    for name, reading in readings.items():
-        numbers = reading.spectrum.statistics(threshold or reading.threshold)
-        rows.append(
-            {
-                "layer": name or "(model)",
-                "kind": reading.layer.kind,
-                "width": reading.width,
-                "intrinsic_dimension": numbers["intrinsic_dimension"],
-                "saturation": numbers["saturation"],
-                "rows": reading.rows,
-                "rows_per_width": reading.rows_per_width,
-                "status": reading.status,
-                "samples": reading.samples,
-                "calls": reading.calls,
-                "dropped": reading.dropped,
-            }
-        )
+    rows = [
+        {
+            "layer": name or "(model)",
+            "kind": reading.layer.kind,
+            "width": reading.width,
+            "intrinsic_dimension": reading.intrinsic_dimension,
+            "saturation": reading.saturation,
+            "rows": reading.rows,
+            "rows_per_width": reading.rows_per_width,
+            "status": reading.status,
+            "samples": reading.samples,
+            "calls": reading.calls,
+            "dropped": reading.dropped,
+        }
+        for name, reading in readings.items()
+    ]
     return sorted(rows, key=SORTS[sort])
+
+
+def print_snapshot(
+    snapshot: Snapshot, *, phase: str, console: Console, title: str = "", sort: str = "order"
+) -> None:
+    """Print the layers of a snapshot as a table, with the average and what was not seen below.
+
+    Args:
+        snapshot: What was measured.
+        phase: `train` or `eval`.
+        console: Where to print; to a pipe the table goes as plain text, never cut.
+        title: What stands in front of the step.
+        sort: A key of `SORTS`.
+    """
+    readings = snapshot.phase(phase)
+    thresholds = sorted({reading.threshold for reading in readings.values()})
+    share = ", ".join(f"{threshold:.6g}" for threshold in thresholds)
+    parts = [title, f"step {snapshot.step}", phase, f"threshold {share}" if share else ""]
+    console.print(Text(" · ".join(part for part in parts if part), style="bold"))
+    if readings:
+        console.print(_table(layer_rows(readings, sort=sort), console))
+    else:
+        console.print(f"No layer was observed in the {phase} phase.", highlight=False)
+    for line in _footer(snapshot, phase):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def bar(share: float, width: int, *, ascii_only: bool = False) -> str:
+    """Draw a share as a bar.
+
+    Args:
+        share: In [0, 1]; nan draws nothing.
+        width: The bar of 1, in characters.
+        ascii_only: Draw with `#`, for terminals that know no block characters.
+
+    Returns:
+        At most `width` characters.
+    """
+    if not math.isfinite(share):
+        return ""
+    if ascii_only:
+        return "#" * round(share * width)
+    full, eighths = divmod(round(share * width * 8), 8)
+    return ("█" * full + _EIGHTHS[eighths]).rstrip()
+
+
+def _table(rows: list[Row], console: Console) -> Table:
+    piped = not console.is_terminal
+    table = Table(box=None if piped else box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("layer", overflow="fold")
+    table.add_column("kind", no_wrap=True)
+    for number in ("width", "dimension", "saturation"):
+        table.add_column(number, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("rows/width", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    width = 20 if console.width >= 100 else 8
+    ascii_only = not console.encoding.lower().startswith("utf")
+    for row in rows:
+        saturation = row["saturation"]
+        table.add_row(
+            Text(row["layer"]),
+            row["kind"],
+            str(row["width"]),
+            _number(row["intrinsic_dimension"], "d"),
+            _number(saturation, ".3f"),
+            Text(bar(saturation, width, ascii_only=ascii_only), style="blue"),
+            _number(row["rows_per_width"], ",.0f" if row["rows_per_width"] >= 10 else ".1f"),
+            Text(row["status"], style=_STATUS_STYLES[row["status"]]),
+        )
+    return table
+
+
+def _footer(snapshot: Snapshot, phase: str) -> list[str]:
+    lines = []
+    average = snapshot.average_saturation(phase)
+    if math.isfinite(average):
+        without = snapshot.output_layer
+        aside = f", without the output layer {without}" if without in snapshot.phase(phase) else ""
+        lines.append(f"average saturation {average:.3f}{aside}")
+    if snapshot.metrics:
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in snapshot.metrics.items())
+        lines.append(numbers)
+    if any(reading.status == "provisional" for reading in snapshot.phase(phase).values()):
+        lines.append(
+            "provisional: fewer than 10 rows per width; the dimension is too low. Observe more data"
+        )
+    for name, reading in snapshot.phase(phase).items():
+        if reading.dropped:
+            lines.append(f"{name}: {reading.dropped} rows with NaN or infinity were left out")
+    if snapshot.unobserved:
+        lines.append(f"never called: {', '.join(snapshot.unobserved)}")
+    lines += [f"switched off: {name}: {reason}" for name, reason in snapshot.disabled.items()]
+    return lines
+
+
+def _number(value: float, form: str) -> str:
+    return format(value, form) if math.isfinite(value) else "–"

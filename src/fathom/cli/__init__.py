@@ -1,0 +1,1 @@
+"""The command `fathom`: one short function a subcommand."""

@@ -1,0 +1,40 @@
+"""`fathom export`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fathom.cli.options import RunPath, Threshold
+from fathom.errors import ArgumentError, choose
+from fathom.store.run import open_run
+from fathom.views.export import COLUMNS, FORMS, export
+
+
+def export_run(
+    run: RunPath,
+    to: Annotated[str, typer.Option(help=f"{', '.join(FORMS)}.")] = "csv",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file, - for standard output. Default: RUN.csv."),
+    ] = None,
+    threshold: Threshold = None,
+) -> None:
+    """Write a run as one tidy table: a row a step, phase, layer and statistic.
+
+    Example: fathom export runs/demo --to csv -o demo.csv
+    """
+    choose(to, FORMS, where="export: --to")
+    with open_run(run) as opened:
+        if output == Path("-"):
+            export(opened, sys.stdout, form=to, threshold=threshold)
+            return
+        path = output or Path(f"{run.resolve().name}.{to}")
+        try:
+            count = export(opened, path, form=to, threshold=threshold)
+        except OSError as error:
+            raise ArgumentError(
+                f"export: --output must be writable, got {path}: {error.strerror or error}."
+            ) from error
+    typer.echo(f"{path}: {count:,} rows of {', '.join(COLUMNS)}")

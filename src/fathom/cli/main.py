@@ -1,0 +1,59 @@
+"""The command `fathom`: its subcommands, and one line for every wrong use."""
+
+import sys
+import warnings
+from typing import Annotated, TextIO
+
+import typer
+
+from fathom import __version__
+from fathom.cli.demo import demo
+from fathom.cli.export import export_run
+from fathom.cli.show import show
+from fathom.errors import FathomError
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(demo)
+app.command()(show)
+app.command("export")(export_run)
+
+
+@app.callback(invoke_without_command=True)
+def fathom(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """See how much of each layer's width a PyTorch model really uses.
+
+    Example: fathom show runs/demo
+    """
+    if version:
+        typer.echo(__version__)
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main() -> None:
+    """Run the command; wrong use ends with status 2 and one line, never with a traceback."""
+    warnings.showwarning = _one_line
+    try:
+        sys.exit(app(standalone_mode=False))
+    except (typer.TyperException, FathomError) as error:
+        message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+        typer.echo(f"fathom: {' '.join(message.split())}", err=True)
+        sys.exit(2)
+
+
+def _one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    typer.echo(f"fathom: warning: {message}", err=True)

@@ -1,0 +1,1 @@
+"""Trainings that ship with fathom."""

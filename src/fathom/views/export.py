@@ -1,0 +1,138 @@
+"""A run as one tidy table: a row a step, phase, layer and statistic."""
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TextIO
+
+from fathom.errors import ArgumentError
+from fathom.extras import require
+from fathom.snapshot import PHASES
+from fathom.store.run import Run
+
+COLUMNS = ("step", "phase", "layer", "kind", "width", "rows", "samples", "statistic", "value")
+
+TidyRow = tuple[int, str, str, str, int, int, int, str, float]
+
+
+def tidy(run: Run, *, threshold: float | None = None) -> Iterator[TidyRow]:
+    """Go through every number of a run.
+
+    Args:
+        run: The run.
+        threshold: Fraction of the total variance, in (0, 1]; None for that of the run.
+
+    Yields:
+        A tuple of `COLUMNS`, by step, phase, layer in execution order, and statistic.
+    """
+    for step in run.steps:
+        snapshot = run.snapshot(step, threshold=threshold)
+        for phase in PHASES:
+            for name, reading in snapshot.phase(phase).items():
+                layer = (name, reading.layer.kind, reading.width, reading.rows, reading.samples)
+                for statistic, value in reading.statistics.items():
+                    yield (step, phase, *layer, statistic, float(value))
+
+
+def write_csv(rows: Iterator[TidyRow], target: TextIO) -> int:
+    """Write a tidy table as CSV with a header.
+
+    Args:
+        rows: From `tidy`.
+        target: An open text file.
+
+    Returns:
+        The number of rows.
+    """
+    writer = csv.writer(target, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    return sum(1 for row in rows if writer.writerow(row))
+
+
+def write_json(rows: Iterator[TidyRow], target: TextIO) -> int:
+    """Write a tidy table as JSON: a list with an object a row, null where there is no number.
+
+    Args:
+        rows: From `tidy`.
+        target: An open text file.
+
+    Returns:
+        The number of rows.
+    """
+    count = 0
+    target.write("[")
+    for count, row in enumerate(rows, start=1):
+        record = dict(zip(COLUMNS, row, strict=True))
+        record["value"] = row[-1] if math.isfinite(row[-1]) else None
+        target.write(("," if count > 1 else "") + "\n" + json.dumps(record))
+    target.write("\n]\n")
+    return count
+
+
+def write_parquet(rows: Iterator[TidyRow], path: Path) -> int:
+    """Write a tidy table as Parquet; needs the extra `parquet`.
+
+    Args:
+        rows: From `tidy`.
+        path: The file.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        MissingExtraError: If pyarrow is not installed.
+    """
+    arrow = require("pyarrow", extra="parquet")
+    parquet = require("pyarrow.parquet", extra="parquet")
+    columns = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
+    types = [arrow.int64() if name in _WHOLE else arrow.string() for name in COLUMNS[:-1]]
+    table = arrow.table(
+        [
+            arrow.array(column, kind)
+            for column, kind in zip(columns, [*types, arrow.float64()], strict=True)
+        ],
+        names=list(COLUMNS),
+    )
+    parquet.write_table(table, path)
+    return int(table.num_rows)
+
+
+_WHOLE = frozenset({"step", "width", "rows", "samples"})
+_TEXT_FORMS: Mapping[str, Callable[[Iterator[TidyRow], TextIO], int]] = {
+    "csv": write_csv,
+    "json": write_json,
+}
+
+FORMS = (*_TEXT_FORMS, "parquet")
+"""What a run can be exported to."""
+
+
+def export(
+    run: Run, path: Path | TextIO, *, form: str = "csv", threshold: float | None = None
+) -> int:
+    """Write a run as one tidy table.
+
+    Args:
+        run: The run.
+        path: The file, or an open text file for `csv` and `json`.
+        form: One of `FORMS`.
+        threshold: Fraction of the total variance, in (0, 1]; None for that of the run.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ArgumentError: If Parquet, which is binary, is to go to a text file.
+        MissingExtraError: If pyarrow is not installed, for `parquet`.
+    """
+    rows = tidy(run, threshold=threshold)
+    if form == "parquet":
+        if not isinstance(path, Path):
+            raise ArgumentError("export: path must be a file for parquet, got a text stream.")
+        return write_parquet(rows, path)
+    if not isinstance(path, Path):
+        return _TEXT_FORMS[form](rows, path)
+    with path.open("w", encoding="utf-8", newline="") as target:
+        return _TEXT_FORMS[form](rows, target)
