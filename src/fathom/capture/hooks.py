@@ -119,8 +119,8 @@ class Capture:
             self._windows.pop((name, phase), None)
         came = ""
         if output is not None:
-            is_tensor = isinstance(output, torch.Tensor)
-            came = f" Its output was {tuple(output.shape) if is_tensor else type(output).__name__}."
+            shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)
+            came = f" Its output was {shape}."
         warn(
             f"fathom: layer {name} can no longer be read and is switched off; training goes on."
             f"{came} {self.disabled[name]}"
@@ -210,4 +210,4 @@ def _is_recomputing() -> bool:
 
 def _is_transformed() -> bool:
     """Tell whether tensors are not numbers now: under `torch.func`, or while a trace is made."""
-    return torch._C._functorch.maybe_current_level() is not None or torch.jit.is_tracing()
+    return torch._C._functorch.maybe_current_level() is not None or torch._C._is_tracing()

@@ -104,7 +104,7 @@ def train(run: Path, *, epochs: int = EPOCHS) -> Iterator[tuple[float, Snapshot 
             for batch in torch.randperm(len(labels)).split(_BATCH):
                 loss = functional.cross_entropy(model(images[batch]), labels[batch])
                 optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimiser.step()
                 losses.append(loss.detach())
                 done += len(batch)
@@ -117,8 +117,5 @@ def train(run: Path, *, epochs: int = EPOCHS) -> Iterator[tuple[float, Snapshot 
 @torch.inference_mode()
 def _accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     model.eval()
-    right = sum(
-        int((model(x).argmax(1) == y).sum())
-        for x, y in zip(images.split(_BATCH), labels.split(_BATCH), strict=True)
-    )
-    return right / len(labels)
+    guesses = torch.cat([model(batch).argmax(1) for batch in images.split(_BATCH)])
+    return (guesses == labels).double().mean().item()

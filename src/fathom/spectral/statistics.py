@@ -392,7 +392,8 @@ def _shares(values: Vector) -> Vector:
 
 
 def _descending(eigenvalues: Numbers, *, where: str) -> Vector:
-    return np.sort(_vector(eigenvalues, where=where, argument="eigenvalues"))[::-1]
+    values: Vector = np.sort(_vector(eigenvalues, where=where, argument="eigenvalues"))[::-1]
+    return values
 
 
 def _vector(numbers: Numbers, *, where: str, argument: str) -> Vector:
@@ -414,7 +415,7 @@ def _vector(numbers: Numbers, *, where: str, argument: str) -> Vector:
             f"{where}: {argument} must be >= 0, got {values.min():g}. "
             "Pass those of a covariance matrix, which has none below 0."
         )
-    return values.clip(min=0)
+    return np.maximum(values, 0)
 
 
 def _array(numbers: Numbers) -> Vector:

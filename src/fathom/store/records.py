@@ -50,7 +50,7 @@ def sealed(key: tuple[object, ...], body: Mapping[str, Any], blob: bytes = b"") 
     return text, _checksum(key, text, blob)
 
 
-def unsealed(key: tuple[object, ...], text: object, checksum: object, blob: object = b"") -> Any:
+def unsealed(key: tuple[object, ...], text: Any, checksum: object, blob: Any = b"") -> Any:
     """Return the body of a record that is as it was written.
 
     Args:
@@ -66,8 +66,8 @@ def unsealed(key: tuple[object, ...], text: object, checksum: object, blob: obje
         DamagedRecordError: If it is not as it was written; the key names the record.
     """
     # SQLite holds any type in any column, so a flipped byte may even change the type.
-    whole = isinstance(text, str) and isinstance(blob, bytes)
-    if not whole or _checksum(key, text, blob) != checksum:
+    typed = isinstance(text, str) and isinstance(blob, bytes)
+    if not (typed and _checksum(key, text, blob) == checksum):
         raise DamagedRecordError(
             f"run: record must match its checksum, got damaged bytes at {' '.join(map(str, key))}. "
             "The rest of the run is readable; the record itself is lost unless you have a copy."
