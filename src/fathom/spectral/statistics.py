@@ -387,8 +387,9 @@ def _shares(values: Vector) -> Vector:
     """Return the positive values over their sum; none for a spectrum of zeros."""
     values = values[values > 0]
     # Over the largest first, so that the sum of numbers near the end of the range stays finite.
-    relative: Vector = values / values[0] if values.size else values
-    return relative / relative.sum()
+    relative = values / values[0] if values.size else values
+    shares: Vector = relative / relative.sum()
+    return shares
 
 
 def _descending(eigenvalues: Numbers, *, where: str) -> Vector:

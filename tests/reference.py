@@ -1,0 +1,68 @@
+"""What every number should be: slow, in float64 NumPy, straight from the definitions."""
+
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+def covariance(rows: ArrayLike) -> Array:
+    """The covariance of (n, d) rows with divisor n, in two passes."""
+    values = np.asarray(rows, dtype=np.float64)
+    centred = values - values.mean(axis=0)
+    return np.asarray(centred.T @ centred / len(values))
+
+
+def eigenvalues(rows: ArrayLike) -> Array:
+    """The eigenvalues of that covariance, descending, clipped at 0."""
+    return np.linalg.eigvalsh(covariance(rows))[::-1].clip(min=0)
+
+
+def intrinsic_dimension(values: ArrayLike, threshold: float = 0.99) -> int:
+    """The smallest k whose leading sum reaches the threshold, in exact arithmetic."""
+    exact = sorted((Fraction(value) for value in np.asarray(values, float).tolist()), reverse=True)
+    target = Fraction(threshold) * sum(exact)
+    total = Fraction(0)
+    for k, value in enumerate(exact):
+        if total >= target:
+            return k
+        total += value
+    return len(exact)
+
+
+def margin_at_cut(values: ArrayLike, threshold: float = 0.99) -> float:
+    """How far, as a share of the variance, the threshold is from the nearest cumulative sum."""
+    descending = np.sort(np.asarray(values, dtype=np.float64))[::-1]
+    cumulative = np.cumsum(descending)
+    if cumulative[-1] == 0:
+        return 1.0
+    return float(np.abs(cumulative / cumulative[-1] - threshold).min())
+
+
+def effective_rank(values: ArrayLike) -> float:
+    shares = _positive_shares(values)
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def rankme(rows: ArrayLike) -> float:
+    """RankMe from the singular values of the rows themselves."""
+    singular = np.linalg.svd(np.asarray(rows, dtype=np.float64), compute_uv=False)
+    return effective_rank(singular)
+
+
+def participation_ratio(values: ArrayLike) -> float:
+    array = np.asarray(values, dtype=np.float64)
+    return float(array.sum() ** 2 / (array**2).sum())
+
+
+def stable_rank(values: ArrayLike) -> float:
+    array = np.asarray(values, dtype=np.float64)
+    return float(array.sum() / array.max())
+
+
+def _positive_shares(values: ArrayLike) -> Array:
+    array = np.asarray(values, dtype=np.float64)
+    array = array[array > 0]
+    return np.asarray(array / array.sum())
