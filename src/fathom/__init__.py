@@ -1,5 +1,6 @@
 """See how much of each layer's width a PyTorch model really uses, while it trains."""
 
+from fathom.attach import watch
 from fathom.errors import (
     ArgumentError,
     ClosedError,
@@ -14,7 +15,7 @@ from fathom.errors import (
     RunNotFoundError,
     ShapeError,
 )
-from fathom.monitor import Monitor, watch
+from fathom.monitor import Monitor
 from fathom.snapshot import Reading, Snapshot
 from fathom.spectral.moments import Moments
 from fathom.spectral.spectrum import Spectrum

@@ -1,136 +1,24 @@
 """The monitor: joins capture, spectra, the run on disk and the sinks."""
 
-import os
-import platform
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Self
 
 import torch
-from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from fathom.capture.hooks import Capture, detach
-from fathom.capture.layers import LayerFilter, select_layers
 from fathom.capture.window import Window
 from fathom.errors import ArgumentError, ClosedError, RunError, warn
-from fathom.settings import Settings, names_of
+from fathom.settings import Settings
+from fathom.sinks.sink import Sink, close_all, write_all
 from fathom.snapshot import LayerFacts, Phase, Reading, Snapshot
 from fathom.spectral.moments import Moments
 from fathom.spectral.spectrum import Spectrum
 from fathom.store.writer import Writer
 from fathom.text import columns, size
-
-
-class Sink(Protocol):
-    """Another place where the numbers go."""
-
-    def write(self, snapshot: Snapshot) -> None:
-        """Take one snapshot."""
-
-    def close(self) -> None:
-        """Write out what is left; no more will come."""
-
-
-def watch(
-    model: nn.Module,
-    run: str | os.PathLike[str] | None = None,
-    *,
-    layers: LayerFilter | None = None,
-    conv: str = "positions",
-    timesteps: str = "all",
-    downsample: int | None = None,
-    threshold: float = 0.99,
-    budget: float | None = None,
-    every: int = 1,
-    max_samples: int | None = None,
-    statistics: Sequence[str] = (),
-    keep: str = "spectrum",
-    sinks: Sequence[Sink] = (),
-    resume: bool = False,
-    resume_from: int | None = None,
-) -> "Monitor":
-    """Watch a model: from now on every call of its layers counts, until `close()`.
-
-    The model itself is not changed: losses and weights are bit-identical with and without.
-
-    Args:
-        model: The root module, whose `training` flag tells the phase of a call.
-        run: A folder to record into; None to record nothing.
-        layers: Glob patterns on qualified names (`"!lm_head"` takes away again), or a predicate
-            `(name, module) -> bool`; None for every linear, convolutional, recurrent and attention
-            layer. An exact name takes any module whose output has its features last.
-        conv: What is a row of a convolution's output: `positions` (each), or the `mean`, `max` or
-            `median` over positions, or `flatten` for whole maps.
-        timesteps: `all` steps of a recurrent layer, or each sequence's `last` real one.
-        downsample: Reduce larger feature maps to so many positions a side first.
-        threshold: Fraction of the variance that intrinsic dimension stands for, in (0, 1].
-        budget: None measures every row, the only choice so far.
-        every: Observe every k-th call of the model, in each phase.
-        max_samples: Stop a layer's window at so many samples.
-        statistics: Further statistics to measure: `rankme` takes a decomposition of its own.
-        keep: `spectrum`, or `covariance` to keep covariance matrices in the run too.
-        sinks: Other places for the numbers: objects with `write(snapshot)` and `close()`.
-        resume: Go on with the run at this path, if there is one.
-        resume_from: The same, but first drop what lies at this step or after it.
-
-    Returns:
-        The monitor. Keep it: when it is garbage-collected, watching ends.
-
-    Raises:
-        ArgumentError: If an argument is outside its rule.
-        LayerSelectionError: If no layer matches, or one is wider than 16,384 and not named.
-        RunError: If the run cannot be made, or holds one already and `resume` is False.
-
-    Example:
-        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
-        >>> with watch(model) as monitor:
-        ...     _ = model(torch.randn(100, 4))
-        ...     snapshot = monitor.snapshot(step=0)
-        >>> snapshot.train["0"].intrinsic_dimension
-        4
-    """
-    if not isinstance(model, nn.Module):
-        raise ArgumentError(
-            f"watch: model must be a torch.nn.Module, got {type(model).__name__}. "
-            "Pass the module itself, not its class or its state."
-        )
-    settings = Settings(
-        conv=conv,
-        timesteps=timesteps,
-        downsample=downsample,
-        threshold=threshold,
-        budget=budget,
-        every=every,
-        max_samples=max_samples,
-        statistics=names_of(statistics),
-        keep=keep,
-    )
-    if keep == "covariance" and run is None:
-        raise ArgumentError(
-            "watch: keep='covariance' must come with a run, got run=None. Pass a folder as run."
-        )
-    selected = select_layers(model, layers, settings)
-    writer = None
-    if run is not None:
-        writer = Writer.open(
-            run,
-            facts=_facts(model),
-            settings=settings,
-            layers=[layer.facts for layer in selected],
-            resume=resume,
-            resume_from=resume_from,
-        )
-    try:
-        return Monitor(Capture(model, selected, settings), settings, writer, tuple(sinks))
-    except BaseException:
-        if writer is not None:
-            writer.close()
-        raise
 
 
 class Monitor:
@@ -207,7 +95,7 @@ class Monitor:
         )
         self._last_step = snapshot.step
         self._record(snapshot, windows)
-        self._send(snapshot)
+        write_all(self._sinks, snapshot)
         return snapshot
 
     def pause(self) -> "_Pause":
@@ -328,17 +216,6 @@ class Monitor:
                 f"goes on, and snapshots are still returned. {error}"
             )
 
-    def _send(self, snapshot: Snapshot) -> None:
-        for sink in list(self._sinks):
-            try:
-                sink.write(snapshot)
-            except Exception as error:  # noqa: BLE001 - a dead sink may not end the training
-                self._sinks.remove(sink)
-                warn(
-                    f"fathom: sink {type(sink).__name__} failed at step {snapshot.step} and is "
-                    f"switched off; the run is not affected. {type(error).__name__}: {error}"
-                )
-
 
 class _Pause:
     """Ends a pause when its `with` block ends."""
@@ -353,17 +230,6 @@ class _Pause:
     def __exit__(self, *exception: object) -> None:
         if self._was_active:
             self._monitor.resume()
-
-
-def _facts(model: nn.Module) -> Mapping[str, Any]:
-    kind = type(model)
-    return {
-        "model": f"{kind.__module__}.{kind.__qualname__}",
-        "fathom": version("fathom"),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
 
 
 def _number(name: str, value: object) -> float:
@@ -382,8 +248,4 @@ def _release(handles: list[RemovableHandle], writer: Writer | None, sinks: list[
     detach(handles)
     if writer is not None:
         writer.close()
-    for sink in sinks:
-        try:
-            sink.close()
-        except Exception as error:  # noqa: BLE001 - a dead sink may not end the training
-            warn(f"fathom: sink {type(sink).__name__} failed to close. {error}")
+    close_all(sinks)

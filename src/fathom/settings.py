@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fathom.errors import ArgumentError, choose
-from fathom.spectral.statistics import check_threshold
 from fathom.spectral.table import check_statistic
+from fathom.spectral.vectors import check_threshold
 
 CONV_METHODS = ("positions", "mean", "max", "median", "flatten")
 TIMESTEPS = ("all", "last")

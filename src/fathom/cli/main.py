@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from io import TextIOWrapper
 from typing import Annotated, TextIO
 
 import typer
@@ -40,6 +41,10 @@ def fathom(
 def main() -> None:
     """Run the command; wrong use ends with status 2 and one line, never with a traceback."""
     warnings.showwarning = _one_line
+    for stream in (sys.stdout, sys.stderr):
+        # A layer may have any name, and a terminal may know ASCII alone.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(standalone_mode=False))
     except (typer.TyperException, FathomError) as error:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fathom.attach import watch
 from fathom.extras import require
-from fathom.monitor import watch
 from fathom.snapshot import Snapshot
 
 EPOCHS = 12

@@ -4,19 +4,19 @@ Each function takes a tensor or an array of eigenvalues, in any order, and retur
 Read off with λ1 ≥ λ2 ≥ ... ≥ λd ≥ 0 the eigenvalues, p = λ/Σλ their shares.
 """
 
-from typing import Any, TypeAlias
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from fathom.errors import ArgumentError, ShapeError
-
-Numbers: TypeAlias = Tensor | ArrayLike
-Vector: TypeAlias = NDArray[np.float64]
-
-_FLOAT32_EPS = float(np.finfo(np.float32).eps)
-_FLOAT64_EPS = float(np.finfo(np.float64).eps)
+from fathom.spectral.vectors import (
+    FLOAT32_EPS,
+    FLOAT64_EPS,
+    Numbers,
+    Vector,
+    as_array,
+    check_threshold,
+    descending,
+    vector,
+)
 
 
 def intrinsic_dimension(eigenvalues: Numbers, *, threshold: float = 0.99) -> int:
@@ -42,14 +42,14 @@ def intrinsic_dimension(eigenvalues: Numbers, *, threshold: float = 0.99) -> int
         >>> intrinsic_dimension([3.0, 1.0, 0.0, 0.0], threshold=0.9)
         2
     """
-    values = _descending(eigenvalues, where="intrinsic_dimension")
+    values = descending(eigenvalues, where="intrinsic_dimension")
     check_threshold(threshold, where="intrinsic_dimension")
     cumulative = np.cumsum(values)
     if cumulative[-1] == 0:
         return 0
     # A sum that equals the threshold but for the rounding of its d additions has reached it: nine
     # of ten equal eigenvalues are 90 percent, whatever their scale.
-    reached = threshold * cumulative[-1] * (1 - values.size * _FLOAT64_EPS)
+    reached = threshold * cumulative[-1] * (1 - values.size * FLOAT64_EPS)
     return int(np.searchsorted(cumulative, reached)) + 1
 
 
@@ -76,7 +76,7 @@ def saturation(eigenvalues: Numbers, *, threshold: float = 0.99) -> float:
         >>> saturation([5.0, 4.0, 1.0, 0.0], threshold=0.9)
         0.5
     """
-    values = _descending(eigenvalues, where="saturation")
+    values = descending(eigenvalues, where="saturation")
     check_threshold(threshold, where="saturation")
     return intrinsic_dimension(values, threshold=threshold) / values.size
 
@@ -101,7 +101,7 @@ def effective_rank(eigenvalues: Numbers) -> float:
         >>> round(effective_rank([1.0, 1.0, 0.0]), 6)
         2.0
     """
-    return _entropy_rank(_descending(eigenvalues, where="effective_rank"))
+    return _entropy_rank(descending(eigenvalues, where="effective_rank"))
 
 
 def rankme(second_moment_eigenvalues: Numbers) -> float:
@@ -125,7 +125,7 @@ def rankme(second_moment_eigenvalues: Numbers) -> float:
         >>> round(rankme([4.0, 4.0, 4.0, 0.0]), 6)
         3.0
     """
-    return _entropy_rank(np.sqrt(_descending(second_moment_eigenvalues, where="rankme")))
+    return _entropy_rank(np.sqrt(descending(second_moment_eigenvalues, where="rankme")))
 
 
 def participation_ratio(eigenvalues: Numbers) -> float:
@@ -148,7 +148,7 @@ def participation_ratio(eigenvalues: Numbers) -> float:
         >>> participation_ratio([1.0, 1.0, 0.0])
         2.0
     """
-    shares = _shares(_descending(eigenvalues, where="participation_ratio"))
+    shares = _shares(descending(eigenvalues, where="participation_ratio"))
     return float(1 / np.square(shares).sum()) if shares.size else 0.0
 
 
@@ -172,7 +172,7 @@ def stable_rank(eigenvalues: Numbers) -> float:
         >>> stable_rank([2.0, 1.0, 1.0])
         2.0
     """
-    shares = _shares(_descending(eigenvalues, where="stable_rank"))
+    shares = _shares(descending(eigenvalues, where="stable_rank"))
     return float(1 / shares[0]) if shares.size else 0.0
 
 
@@ -196,7 +196,7 @@ def total_variance(eigenvalues: Numbers) -> float:
         >>> total_variance([3.0, 1.0])
         4.0
     """
-    return float(_descending(eigenvalues, where="total_variance").sum())
+    return float(descending(eigenvalues, where="total_variance").sum())
 
 
 def diagonal_trace(eigenvalues: Numbers) -> float:
@@ -242,7 +242,7 @@ def log_determinant(eigenvalues: Numbers) -> float:
         >>> log_determinant([1.0, 1.0]), log_determinant([1.0, 0.0])
         (0.0, -inf)
     """
-    values = _descending(eigenvalues, where="log_determinant")
+    values = descending(eigenvalues, where="log_determinant")
     return float(np.log(values).sum()) if values[-1] > 0 else float("-inf")
 
 
@@ -293,7 +293,7 @@ def power_law_exponent(eigenvalues: Numbers, *, first: int = 3, last: int | None
         >>> round(power_law_exponent([1.0, 1 / 4, 1 / 9, 1 / 16], first=1), 6)
         2.0
     """
-    values = _descending(eigenvalues, where="power_law_exponent")
+    values = descending(eigenvalues, where="power_law_exponent")
     if first < 1 or (last is not None and last <= first):
         raise ArgumentError(
             "power_law_exponent: first and last must be ranks with 1 <= first < last, got "
@@ -324,7 +324,7 @@ def condition_number(eigenvalues: Numbers) -> float:
         >>> condition_number([8.0, 2.0])
         4.0
     """
-    values = _descending(eigenvalues, where="condition_number")
+    values = descending(eigenvalues, where="condition_number")
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return float(values[0] / values[-1])
 
@@ -349,33 +349,17 @@ def idle_features(variances: Numbers, *, mean: Numbers | None = None) -> float:
         >>> idle_features([2.0, 0.0, 1.0, 0.0])
         0.5
     """
-    values = _vector(variances, where="idle_features", argument="variances")
-    rounding = np.full_like(values, _FLOAT64_EPS * values.max())
+    values = vector(variances, where="idle_features", argument="variances")
+    rounding = np.full_like(values, FLOAT64_EPS * values.max())
     if mean is not None:
-        centre = _array(mean)
+        centre = as_array(mean)
         if centre.shape != values.shape:
             raise ShapeError(
                 f"idle_features: mean must have shape {values.shape}, got {centre.shape}. "
                 "Pass the mean of the same rows."
             )
-        rounding = np.maximum(rounding, np.square(_FLOAT32_EPS * centre))
+        rounding = np.maximum(rounding, np.square(FLOAT32_EPS * centre))
     return float(np.mean(values <= rounding))
-
-
-def check_threshold(threshold: float, *, where: str) -> None:
-    """Refuse a threshold outside (0, 1].
-
-    Args:
-        threshold: What came.
-        where: The function, for the message.
-
-    Raises:
-        ArgumentError: If `threshold` is not in (0, 1].
-    """
-    if not isinstance(threshold, int | float) or not 0 < threshold <= 1:
-        raise ArgumentError(
-            f"{where}: threshold must be in (0, 1], got {threshold!r}. Pass 0.99 for 99 percent."
-        )
 
 
 def _entropy_rank(weights: Vector) -> float:
@@ -390,35 +374,3 @@ def _shares(values: Vector) -> Vector:
     relative = values / values[0] if values.size else values
     shares: Vector = relative / relative.sum()
     return shares
-
-
-def _descending(eigenvalues: Numbers, *, where: str) -> Vector:
-    values: Vector = np.sort(_vector(eigenvalues, where=where, argument="eigenvalues"))[::-1]
-    return values
-
-
-def _vector(numbers: Numbers, *, where: str, argument: str) -> Vector:
-    values = _array(numbers)
-    if values.ndim != 1 or values.size == 0:
-        raise ShapeError(
-            f"{where}: {argument} must have shape (d,) with d >= 1, got {values.shape}. "
-            "Pass the numbers of one layer as a vector."
-        )
-    if not np.isfinite(values).all():
-        raise ArgumentError(
-            f"{where}: {argument} must be finite, got {values[~np.isfinite(values)][0]}. "
-            "Drop rows with NaN or infinity before the covariance is computed."
-        )
-    # eigvalsh leaves the zeros of a singular matrix on either side of 0.
-    rounding = values.size * _FLOAT32_EPS * values.max(initial=0.0)
-    if values.min() < -rounding:
-        raise ArgumentError(
-            f"{where}: {argument} must be >= 0, got {values.min():g}. "
-            "Pass those of a covariance matrix, which has none below 0."
-        )
-    return np.maximum(values, 0)
-
-
-def _array(numbers: Numbers) -> Vector:
-    plain: Any = numbers.detach().cpu().double() if isinstance(numbers, Tensor) else numbers
-    return np.asarray(plain, dtype=np.float64)

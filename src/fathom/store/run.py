@@ -1,8 +1,7 @@
 """Read a run, also while it is still being written."""
 
 import os
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -12,21 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fathom.errors import (
-    ClosedError,
-    DamagedRecordError,
     RunError,
     RunNotFoundError,
     choose,
-    warn,
 )
 from fathom.snapshot import PHASES, LayerFacts, Reading, Snapshot
 from fathom.spectral.spectrum import Spectrum, second_moment_rankme
-from fathom.spectral.statistics import check_threshold
 from fathom.spectral.table import check_statistic
+from fathom.spectral.vectors import check_threshold
 from fathom.store.covariances import read_covariance
+from fathom.store.database import Database
 from fathom.store.records import (
-    DATABASE,
-    SCHEMA_VERSION,
     layer_facts,
     reading_of,
     unsealed,
@@ -73,13 +68,12 @@ class Run:
             RunError: If it cannot be read.
         """
         self.path = path
-        self._connection: sqlite3.Connection | None = _connect(path)
-        self._told: set[str] = set()
+        self._database = Database(path)
 
     @property
     def steps(self) -> list[int]:
         """The recorded steps, ascending."""
-        return [step for (step,) in self._rows("SELECT step FROM snapshots ORDER BY step")]
+        return [step for (step,) in self._database.rows("SELECT step FROM snapshots ORDER BY step")]
 
     @property
     def layers(self) -> list[str]:
@@ -91,8 +85,8 @@ class Run:
         """What is known of each observed layer, by name, in execution order."""
         facts = {}
         query = "SELECT name, body, checksum FROM layers ORDER BY position"
-        for name, text, checksum in self._rows(query):
-            body = self._body(("layer", name), text, checksum)
+        for name, text, checksum in self._database.rows(query):
+            body = self._database.body(("layer", name), text, checksum)
             facts[name] = layer_facts(name, body) if body else _unknown_layer(name)
         return facts
 
@@ -114,19 +108,13 @@ class Run:
     @property
     def sessions(self) -> list[dict[str, Any]]:
         """The facts of each time that the run was begun or resumed."""
-        rows = self._rows("SELECT number, body, checksum FROM sessions ORDER BY number")
-        return [self._body(("session", number), text, seal) for number, text, seal in rows]
+        rows = self._database.rows("SELECT number, body, checksum FROM sessions ORDER BY number")
+        return [self._database.body(("session", number), text, seal) for number, text, seal in rows]
 
     @property
     def damaged(self) -> list[str]:
         """The names of all records that are not as they were written; reads the whole run."""
-        names = []
-        for key, text, checksum, blob in self._records():
-            try:
-                unsealed(key, text, checksum, blob)
-            except DamagedRecordError:
-                names.append(" ".join(map(str, key)))
-        return names
+        return [" ".join(map(str, key)) for key in self._database.damaged()]
 
     def statistic(
         self, name: str, *, phase: str = "eval", threshold: float | None = None
@@ -180,7 +168,7 @@ class Run:
             "SELECT body, checksum, eigenvalues FROM readings "
             "WHERE step = ? AND phase = ? AND layer = ?"
         )
-        found = list(self._rows(query, (step, phase, layer)))
+        found = list(self._database.rows(query, (step, phase, layer)))
         if not found:
             raise RunNotFoundError(
                 f"Run.spectrum: layer must be one with a reading, got {layer!r}, which has none "
@@ -258,9 +246,7 @@ class Run:
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._database.close()
 
     def __enter__(self) -> Self:
         """Use the run in a `with` block."""
@@ -303,100 +289,19 @@ class Run:
 
     def _snapshot_body(self, step: int) -> dict[str, Any]:
         query = "SELECT body, checksum FROM snapshots WHERE step = ?"
-        for text, checksum in self._rows(query, (step,)):
-            return self._body(("snapshot", step), text, checksum)
+        for text, checksum in self._database.rows(query, (step,)):
+            return self._database.body(("snapshot", step), text, checksum)
         return {}
 
     def _readings(self, where: str, arguments: tuple[object, ...]) -> Iterator[tuple[int, Reading]]:
         facts = self.layer_facts
         query = f"SELECT step, phase, layer, body, checksum, eigenvalues FROM readings {where}"
-        for step, phase, layer, text, checksum, blob in self._rows(query, arguments):
-            body = self._body(("spectrum", step, phase, layer), text, checksum, blob)
+        for step, phase, layer, text, checksum, blob in self._database.rows(query, arguments):
+            body = self._database.body(("spectrum", step, phase, layer), text, checksum, blob)
             if body:
                 layer_of = facts.get(layer, _unknown_layer(layer))
                 yield step, reading_of(layer_of, phase, body, blob)
 
-    def _records(self) -> Iterator[tuple[tuple[object, ...], object, object, object]]:
-        for table, kind, key in (
-            ("sessions", "session", "number"),
-            ("layers", "layer", "name"),
-            ("snapshots", "snapshot", "step"),
-        ):
-            for value, text, checksum in self._rows(f"SELECT {key}, body, checksum FROM {table}"):
-                yield (kind, value), text, checksum, b""
-        query = "SELECT step, phase, layer, body, checksum, eigenvalues FROM readings"
-        for *key_columns, text, checksum, blob in self._rows(query):
-            yield ("spectrum", *key_columns), text, checksum, blob
-
-    def _body(
-        self, key: tuple[object, ...], text: object, checksum: object, blob: object = b""
-    ) -> dict[str, Any]:
-        """Return the content of a record; of a damaged one, after one warning, nothing."""
-        try:
-            return dict(unsealed(key, text, checksum, blob))
-        except DamagedRecordError as error:
-            if str(error) not in self._told:
-                self._told.add(str(error))
-                warn(f"{self.path}: {error}")
-            return {}
-
-    def _rows(self, query: str, arguments: tuple[object, ...] = ()) -> Iterator[Any]:
-        if self._connection is None:
-            raise ClosedError(f"Run: {self.path} must be open, got a closed run. Open it again.")
-        try:
-            yield from self._connection.execute(query, arguments)
-        except sqlite3.Error as error:
-            raise RunError(
-                f"Run: {self.path / DATABASE} must be readable, got: {error}. What the file holds "
-                "before the damage can be saved with: sqlite3 run.sqlite .recover"
-            ) from error
-
 
 def _unknown_layer(name: str) -> LayerFacts:
     return LayerFacts(name, kind="other", module="")
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    database = path / DATABASE
-    if not database.is_file():
-        raise RunNotFoundError(
-            f"open_run: path must be the folder of a run, got {path}, which holds none."
-            f"{_runs_below(path)}"
-        )
-    uri = database.resolve().as_uri()
-    try:
-        try:
-            return _checked(sqlite3.connect(f"{uri}?mode=ro", **_OPTIONS), path)
-        except sqlite3.OperationalError:
-            # A finished run on a read-only medium: SQLite may not make the index of its WAL there.
-            if (path / f"{DATABASE}-wal").exists():
-                raise
-            return _checked(sqlite3.connect(f"{uri}?mode=ro&immutable=1", **_OPTIONS), path)
-    except sqlite3.Error as error:
-        raise RunError(f"open_run: {database} must be readable, got: {error}.") from error
-
-
-_OPTIONS: Mapping[str, Any] = {"uri": True, "timeout": 5, "check_same_thread": False}
-
-
-def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
-    try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            raise RunNotFoundError(
-                f"open_run: path must be the folder of a run, got {path}, which holds none yet."
-            )
-        if version != SCHEMA_VERSION:
-            raise RunError(
-                f"open_run: run must be of schema version {SCHEMA_VERSION}, got {version}. "
-                "Read it with the version of fathom that wrote it."
-            )
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _runs_below(path: Path) -> str:
-    runs = sorted(str(found.parent) for found in path.glob(f"*/{DATABASE}"))
-    return f" There are runs at {', '.join(runs[:5])}." if runs else ""

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -77,7 +76,7 @@ def print_snapshot(
     thresholds = sorted({reading.threshold for reading in readings.values()})
     share = ", ".join(f"{threshold:.6g}" for threshold in thresholds)
     parts = [title, f"step {snapshot.step}", phase, f"threshold {share}" if share else ""]
-    console.print(Text(" · ".join(part for part in parts if part), style="bold"))
+    console.print(Text("  ".join(part for part in parts if part), style="bold"), soft_wrap=True)
     if readings:
         console.print(_table(layer_rows(readings, sort=sort), console))
     else:
@@ -106,29 +105,30 @@ def bar(share: float, width: int, *, ascii_only: bool = False) -> str:
 
 
 def _table(rows: list[Row], console: Console) -> Table:
-    piped = not console.is_terminal
-    table = Table(box=None if piped else box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    table.add_column("layer", overflow="fold")
-    table.add_column("kind", no_wrap=True)
-    for number in ("width", "dimension", "saturation"):
-        table.add_column(number, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    table.add_column("rows/width", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    width = 20 if console.width >= 100 else 8
+    roomy = console.width >= 100
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold underline")
+    table.add_column("layer", overflow="fold", min_width=min(12, _longest(rows, "layer")))
+    if console.width >= 80:
+        table.add_column("kind", no_wrap=True)
+    table.add_column("width", justify="right", no_wrap=True)
+    table.add_column("dimension", justify="right", no_wrap=True)
+    table.add_column("saturation", no_wrap=True)
+    table.add_column("rows/width", no_wrap=True)
     ascii_only = not console.encoding.lower().startswith("utf")
     for row in rows:
-        saturation = row["saturation"]
-        table.add_row(
-            Text(row["layer"]),
-            row["kind"],
+        drawn = bar(row["saturation"], 20 if roomy else 8, ascii_only=ascii_only)
+        cells: list[Text | str] = [Text(row["layer"])]
+        if console.width >= 80:
+            cells.append(row["kind"])
+        cells += [
             str(row["width"]),
             _number(row["intrinsic_dimension"], "d"),
-            _number(saturation, ".3f"),
-            Text(bar(saturation, width, ascii_only=ascii_only), style="blue"),
-            _number(row["rows_per_width"], ",.0f" if row["rows_per_width"] >= 10 else ".1f"),
-            Text(row["status"], style=_STATUS_STYLES[row["status"]]),
-        )
+            Text.assemble(f"{_number(row['saturation'], '.3f'):>5} ", (drawn, "blue")),
+            Text.assemble(
+                f"{_few(row['rows_per_width']):>6} ", (row["status"], _STATUS_STYLES[row["status"]])
+            ),
+        ]
+        table.add_row(*cells)
     return table
 
 
@@ -155,5 +155,13 @@ def _footer(snapshot: Snapshot, phase: str) -> list[str]:
     return lines
 
 
+def _few(count: float) -> str:
+    return f"{count:,.0f}" if count >= 10 else f"{count:.1f}"
+
+
+def _longest(rows: list[Row], key: str) -> int:
+    return max(len(row[key]) for row in rows)
+
+
 def _number(value: float, form: str) -> str:
-    return format(value, form) if math.isfinite(value) else "–"
+    return format(value, form) if math.isfinite(value) else "-"

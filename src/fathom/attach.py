@@ -1,0 +1,127 @@
+"""`fathom.watch`: from arguments to a monitor."""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import nn
+
+from fathom.capture.hooks import Capture
+from fathom.capture.layers import LayerFilter, select_layers
+from fathom.errors import ArgumentError
+from fathom.monitor import Monitor
+from fathom.settings import Settings, names_of
+from fathom.sinks.sink import Sink
+from fathom.store.writer import Writer
+
+
+def watch(
+    model: nn.Module,
+    run: str | os.PathLike[str] | None = None,
+    *,
+    layers: LayerFilter | None = None,
+    conv: str = "positions",
+    timesteps: str = "all",
+    downsample: int | None = None,
+    threshold: float = 0.99,
+    budget: float | None = None,
+    every: int = 1,
+    max_samples: int | None = None,
+    statistics: Sequence[str] = (),
+    keep: str = "spectrum",
+    sinks: Sequence[Sink] = (),
+    resume: bool = False,
+    resume_from: int | None = None,
+) -> Monitor:
+    """Watch a model: from now on every call of its layers counts, until `close()`.
+
+    The model itself is not changed: losses and weights are bit-identical with and without.
+
+    Args:
+        model: The root module, whose `training` flag tells the phase of a call.
+        run: A folder to record into; None to record nothing.
+        layers: Glob patterns on qualified names (`"!lm_head"` takes away again), or a predicate
+            `(name, module) -> bool`; None for every linear, convolutional, recurrent and attention
+            layer. An exact name takes any module whose output has its features last.
+        conv: What is a row of a convolution's output: `positions` (each), or the `mean`, `max` or
+            `median` over positions, or `flatten` for whole maps.
+        timesteps: `all` steps of a recurrent layer, or each sequence's `last` real one.
+        downsample: Reduce larger feature maps to so many positions a side first.
+        threshold: Fraction of the variance that intrinsic dimension stands for, in (0, 1].
+        budget: None measures every row, the only choice so far.
+        every: Observe every k-th call of the model, in each phase.
+        max_samples: Stop a layer's window at so many samples.
+        statistics: Further statistics to measure: `rankme` takes a decomposition of its own.
+        keep: `spectrum`, or `covariance` to keep covariance matrices in the run too.
+        sinks: Other places for the numbers: objects with `write(snapshot)` and `close()`.
+        resume: Go on with the run at this path, if there is one.
+        resume_from: The same, but first drop what lies at this step or after it.
+
+    Returns:
+        The monitor. Keep it: when it is garbage-collected, watching ends.
+
+    Raises:
+        ArgumentError: If an argument is outside its rule.
+        LayerSelectionError: If no layer matches, or one is wider than 16,384 and not named.
+        RunError: If the run cannot be made, or holds one already and `resume` is False.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> with watch(model) as monitor:
+        ...     _ = model(torch.randn(100, 4))
+        ...     snapshot = monitor.snapshot(step=0)
+        >>> snapshot.train["0"].intrinsic_dimension
+        4
+    """
+    if not isinstance(model, nn.Module):
+        raise ArgumentError(
+            f"watch: model must be a torch.nn.Module, got {type(model).__name__}. "
+            "Pass the module itself, not its class or its state."
+        )
+    settings = Settings(
+        conv=conv,
+        timesteps=timesteps,
+        downsample=downsample,
+        threshold=threshold,
+        budget=budget,
+        every=every,
+        max_samples=max_samples,
+        statistics=names_of(statistics),
+        keep=keep,
+    )
+    if keep == "covariance" and run is None:
+        raise ArgumentError(
+            "watch: keep='covariance' must come with a run, got run=None. Pass a folder as run."
+        )
+    selected = select_layers(model, layers, settings)
+    writer = None
+    if run is not None:
+        writer = Writer.open(
+            run,
+            facts=_facts(model),
+            settings=settings,
+            layers=[layer.facts for layer in selected],
+            resume=resume,
+            resume_from=resume_from,
+        )
+    try:
+        return Monitor(Capture(model, selected, settings), settings, writer, tuple(sinks))
+    except BaseException:
+        if writer is not None:
+            writer.close()
+        raise
+
+
+def _facts(model: nn.Module) -> Mapping[str, Any]:
+    kind = type(model)
+    return {
+        "model": f"{kind.__module__}.{kind.__qualname__}",
+        "fathom": version("fathom"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,1 @@
+"""Other places where the numbers go."""

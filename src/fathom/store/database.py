@@ -1,0 +1,152 @@
+"""A run's database, opened to read: its records, checked, and its faults in words."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fathom.errors import ClosedError, DamagedRecordError, RunError, RunNotFoundError, warn
+from fathom.store.records import DATABASE, SCHEMA_VERSION, unsealed
+
+Key = tuple[object, ...]
+
+
+class Database:
+    """Reads the records of a run; what training adds meanwhile is there at the next read."""
+
+    def __init__(self, folder: Path):
+        """Open it.
+
+        Args:
+            folder: The run's folder.
+
+        Raises:
+            RunNotFoundError: If there is no run.
+            RunError: If it cannot be read.
+        """
+        self.folder = folder
+        self._connection: sqlite3.Connection | None = _connect(folder)
+        self._told: set[Key] = set()
+
+    def rows(self, query: str, arguments: tuple[object, ...] = ()) -> Iterator[Any]:
+        """Go through the rows of a query.
+
+        Args:
+            query: In SQL.
+            arguments: For its question marks.
+
+        Yields:
+            A tuple a row.
+
+        Raises:
+            ClosedError: If the run is closed.
+            RunError: If the file itself is damaged.
+        """
+        if self._connection is None:
+            raise ClosedError(f"Run: {self.folder} must be open, got a closed run. Open it again.")
+        try:
+            yield from self._connection.execute(query, arguments)
+        except sqlite3.Error as error:
+            raise RunError(
+                f"Run: {self.folder / DATABASE} must be readable, got: {error}. What can be saved "
+                f"is saved with: sqlite3 {DATABASE} .recover"
+            ) from error
+
+    def body(self, key: Key, text: object, checksum: object, blob: object = b"") -> dict[str, Any]:
+        """Return the content of a record; of a damaged one, after one warning, nothing.
+
+        Args:
+            key: Its kind and key columns.
+            text: Its body.
+            checksum: Its checksum.
+            blob: Its packed numbers.
+
+        Returns:
+            The content, empty where it is damaged.
+        """
+        try:
+            return dict(unsealed(key, text, checksum, blob))
+        except DamagedRecordError as error:
+            if key not in self._told:
+                self._told.add(key)
+                warn(f"{self.folder}: {error}")
+            return {}
+
+    def damaged(self) -> Iterator[Key]:
+        """Go through the keys of all records that are not as they were written.
+
+        Yields:
+            The kind and key columns of each.
+        """
+        for table, kind, column in (
+            ("sessions", "session", "number"),
+            ("layers", "layer", "name"),
+            ("snapshots", "snapshot", "step"),
+        ):
+            for key, text, checksum in self.rows(f"SELECT {column}, body, checksum FROM {table}"):
+                if not _is_whole((kind, key), text, checksum):
+                    yield kind, key
+        query = "SELECT step, phase, layer, body, checksum, eigenvalues FROM readings"
+        for *columns, text, checksum, blob in self.rows(query):
+            if not _is_whole(("spectrum", *columns), text, checksum, blob):
+                yield ("spectrum", *columns)
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _is_whole(key: Key, text: object, checksum: object, blob: object = b"") -> bool:
+    try:
+        unsealed(key, text, checksum, blob)
+    except DamagedRecordError:
+        return False
+    return True
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = path / DATABASE
+    if not database.is_file():
+        raise RunNotFoundError(
+            f"open_run: path must be the folder of a run, got {path}, which holds none."
+            f"{_runs_below(path)}"
+        )
+    uri = database.resolve().as_uri()
+    try:
+        try:
+            return _checked(sqlite3.connect(f"{uri}?mode=ro", **_OPTIONS), path)
+        except sqlite3.OperationalError:
+            # A finished run on a read-only medium: SQLite may not make the index of its WAL there.
+            if (path / f"{DATABASE}-wal").exists():
+                raise
+            return _checked(sqlite3.connect(f"{uri}?mode=ro&immutable=1", **_OPTIONS), path)
+    except sqlite3.Error as error:
+        raise RunError(f"open_run: {database} must be readable, got: {error}.") from error
+
+
+_OPTIONS: Mapping[str, Any] = {"uri": True, "timeout": 5, "check_same_thread": False}
+
+
+def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            raise RunNotFoundError(
+                f"open_run: path must be the folder of a run, got {path}, which holds none yet."
+            )
+        if version != SCHEMA_VERSION:
+            raise RunError(
+                f"open_run: run must be of schema version {SCHEMA_VERSION}, got {version}. "
+                "Read it with the version of fathom that wrote it."
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _runs_below(path: Path) -> str:
+    runs = sorted(str(found.parent) for found in path.glob(f"*/{DATABASE}"))
+    return f" There are runs at {', '.join(runs[:5])}." if runs else ""

@@ -1,0 +1,78 @@
+"""What must stay true of the repository as a whole."""
+
+import inspect
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import fathom
+from fathom.cli.main import app
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(fathom.__all__) == [
+        "ArgumentError",
+        "ClosedError",
+        "DamagedRecordError",
+        "FathomError",
+        "FathomWarning",
+        "LayerSelectionError",
+        "MissingExtraError",
+        "Moments",
+        "Monitor",
+        "Reading",
+        "Run",
+        "RunBusyError",
+        "RunError",
+        "RunExistsError",
+        "RunNotFoundError",
+        "STATISTICS",
+        "ShapeError",
+        "Snapshot",
+        "Spectrum",
+        "condition_number",
+        "determinant",
+        "diagonal_trace",
+        "effective_rank",
+        "idle_features",
+        "intrinsic_dimension",
+        "log_determinant",
+        "open_run",
+        "participation_ratio",
+        "power_law_exponent",
+        "rankme",
+        "saturation",
+        "stable_rank",
+        "total_variance",
+        "watch",
+    ]
+    assert all(hasattr(fathom, name) for name in fathom.__all__)
+
+
+def test_every_statistic_is_a_public_function() -> None:
+    assert all(callable(getattr(fathom, name)) for name in fathom.STATISTICS)
+
+
+def test_the_version_is_the_newest_of_the_changelog() -> None:
+    newest = re.search(r"^## \[(\d[^\]]*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest is not None
+    assert newest.group(1) == fathom.__version__ == version("fathom")
+
+
+def test_every_command_and_every_argument_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert f"fathom {command.name or command.callback.__name__}" in readme or (
+            f"`{command.name or command.callback.__name__}`" in readme
+        )
+    for name in list(inspect.signature(fathom.watch).parameters)[2:]:
+        if name != "budget":
+            assert f"`{name}=" in readme, name
+
+
+def test_the_readme_shows_no_name_that_is_not_there() -> None:
+    for name in re.findall(r"fathom\.([a-z_]+)\(", (ROOT / "README.md").read_text()):
+        assert name in fathom.__all__
