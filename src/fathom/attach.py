@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fathom.capture.hooks import Capture
+from fathom.capture.capture import Capture
 from fathom.capture.layers import LayerFilter, select_layers
 from fathom.errors import ArgumentError
 from fathom.monitor import Monitor

@@ -9,9 +9,10 @@ from typing import Self
 import torch
 from torch.utils.hooks import RemovableHandle
 
-from fathom.capture.hooks import Capture, detach
+from fathom.capture.capture import Capture
+from fathom.capture.hooks import detach
 from fathom.capture.window import Window
-from fathom.errors import ArgumentError, ClosedError, RunError, warn
+from fathom.errors import ArgumentError, ClosedError, warn
 from fathom.settings import Settings
 from fathom.sinks.sink import Sink, close_all, write_all
 from fathom.snapshot import LayerFacts, Phase, Reading, Snapshot
@@ -208,7 +209,7 @@ class Monitor:
                 layers=[observed[name] for name in self.layers if name in observed],
                 covariances=covariances,
             )
-        except RunError as error:
+        except Exception as error:  # noqa: BLE001 - nothing of ours may end the user's training
             self._writer.close()
             self._writer = None
             warn(

@@ -1,147 +1,80 @@
-"""Attach to a model, observe its calls, always detach.
+"""Hooks that never hold the monitor, and whose copies do nothing.
 
-The model never holds the monitor: a hook knows its capture by a weak reference, and its copy or
-pickle is a function of the standard library that does nothing. A copy of a watched model is thus
-an ordinary model that counts nowhere, and its file opens where fathom is not installed.
+A hook knows whom to call by a weak reference, and its copy or pickle is a function of the standard
+library that does nothing. A copy of a watched model is thus an ordinary model that counts nowhere,
+and its file opens where fathom is not installed.
 """
 
-import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from fathom.capture.layers import Layer, known_layers
-from fathom.capture.window import Window
-from fathom.errors import warn
-from fathom.settings import Settings
-from fathom.snapshot import AVERAGED_KINDS, PHASES, LayerFacts, Phase
+from fathom.capture.operator import register
 
 
-class Capture:
-    """The hooks on one model, and what they have gathered since the last snapshot."""
+class Hook:
+    """A forward hook, or a forward pre-hook, in eager and in compiled models alike."""
 
-    def __init__(self, model: nn.Module, layers: Iterable[Layer], settings: Settings):
-        """Attach to every layer.
+    def __init__(self, act: Callable[[Any, Any], None], subject: object, token: Tensor):
+        """Say whom to call.
 
         Args:
-            model: The root, whose `training` flag tells the phase.
-            layers: The layers to watch.
-            settings: How they are read.
+            act: A method, called with `subject` and the output (None before the forward). It is
+                held weakly, and must not raise.
+            subject: What the hook is about.
+            token: Shared by all hooks whose order matters.
         """
-        self.layers = {layer.facts.name: layer for layer in layers}
-        self.disabled: dict[str, str] = {}
-        self.active = True
-        self.handles: list[RemovableHandle] = []
-        self._model = model
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._averaged = {f.name for f in known_layers(model) if f.kind in AVERAGED_KINDS}
-        self._averaged |= {n for n, w in self.layers.items() if w.facts.kind in AVERAGED_KINDS}
-        self._order: dict[str, None] = {}
-        self._windows: dict[tuple[str, Phase], Window] = {}
-        self._steps: dict[Phase, int] = dict.fromkeys(PHASES, 0)
-        try:
-            self._attach()
-        except BaseException:
-            detach(self.handles)
-            raise
+        self._act = weakref.WeakMethod(act)
+        self._subject = subject
+        self._token = token
+        self._number = register(self)
 
-    @property
-    def facts(self) -> list[LayerFacts]:
-        """The watched layers, in execution order as far as it is known."""
-        rank = {name: position for position, name in enumerate(self._order)}
-        names = sorted(self.layers, key=lambda name: rank.get(name, len(rank)))
-        return [self.layers[name].facts for name in names]
-
-    @property
-    def output_layer(self) -> str | None:
-        """The model's last linear or convolutional layer in execution order, once it was called."""
-        return next((name for name in reversed(self._order) if name in self._averaged), None)
-
-    def take(self) -> list[Window]:
-        """Return the windows in execution order, and begin new ones."""
-        with self._lock:
-            windows, self._windows = self._windows, {}
-            self._steps = dict.fromkeys(PHASES, 0)
-        rank = {name: position for position, name in enumerate(self._order)}
-        return sorted(windows.values(), key=lambda window: rank[window.layer.facts.name])
-
-    def step(self) -> None:
-        """Note that a call of the root begins."""
-        if self.active and not _is_recomputing():
-            self._steps[self._phase] += 1
-
-    def called(self, name: str) -> None:
-        """Note a layer's place in the execution order."""
-        self._order.setdefault(name)
-
-    def observe(self, layer: Layer, output: object) -> None:
-        """Add a call of a layer to its window; never raise.
-
-        Args:
-            layer: The layer that was called.
-            output: What it returned.
-        """
-        name = layer.facts.name
-        if not self.active or name in self.disabled or _is_recomputing() or _is_transformed():
+    def __call__(self, module: nn.Module, args: Any, output: Any = None) -> None:
+        """Take a call of the module; compiled graphs take the operator instead of the method."""
+        if not torch.compiler.is_compiling():
+            self.run(output)
+        elif torch.compiler.is_exporting():
             return
-        try:
-            with self._lock:
-                self.called(name)
-                phase = self._phase
-                window = self._windows.setdefault((name, phase), Window(layer, phase))
-                # Steps are calls of the root; of a model that is only used in parts, of the layer.
-                step = (
-                    self._steps[phase] - 1 if self._steps[phase] else window.calls + window.skipped
-                )
-                if step % self._settings.every:
-                    window.skipped += 1
-                else:
-                    window.add(output, self._settings)
-        except Exception as error:  # noqa: BLE001 - nothing of ours may end the user's training
-            self.disable(name, error, output)
+        elif output is None:
+            torch.ops.fathom.step(self._token, self._number)
+        else:
+            tensor = output[0] if isinstance(output, tuple) else output
+            if isinstance(tensor, Tensor):
+                torch.ops.fathom.observe(tensor.detach(), self._token, self._number)
 
-    def disable(self, name: str, error: Exception, output: object = None) -> None:
-        """Stop reading a layer, with one warning.
+    def run(self, output: object) -> None:
+        """Call the method, if its owner is still there.
 
         Args:
-            name: The layer.
-            error: Why.
-            output: What it returned, where that was the trouble.
+            output: What the module returned.
         """
-        self.disabled[name] = f"{type(error).__name__}: {error}"
-        for phase in PHASES:
-            self._windows.pop((name, phase), None)
-        came = ""
-        if output is not None:
-            shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)
-            came = f" Its output was {shape}."
-        warn(
-            f"fathom: layer {name} can no longer be read and is switched off; training goes on."
-            f"{came} {self.disabled[name]}"
-        )
+        act = self._act()
+        if act is not None:
+            act(self._subject, output)
 
-    @property
-    def _phase(self) -> Phase:
-        return "train" if self._model.training else "eval"
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Become a function of any arguments that returns None; copy and pickle ask here."""
+        return getattr, (nullcontext(), "__exit__")
 
-    def _attach(self) -> None:
-        own = weakref.ref(self)
-        for layer in self.layers.values():
-            hook = _LayerHook(own, layer)
-            self.handles.append(layer.module.register_forward_hook(hook))
-        # Which layer is the output layer shows only when all that could be it have been called.
-        for name in self._averaged - self.layers.keys():
-            first_call = _FirstCallHook(own, name)
-            first_call.handle = self._model.get_submodule(name).register_forward_hook(first_call)
-            self.handles.append(first_call.handle)
-        if self._settings.every > 1:
-            self.handles.append(self._model.register_forward_pre_hook(_StepHook(own)))
+
+class FirstCallHook(Hook):
+    """A forward hook that goes after its first call, so that it costs nothing later.
+
+    In a compiled model it stays: to remove it would compile the model once more.
+    """
+
+    handle: RemovableHandle
+
+    def __call__(self, module: nn.Module, args: Any, output: Any = None) -> None:
+        """Take a call of the module."""
+        super().__call__(module, args, output)
+        if not torch.compiler.is_compiling():
+            self.handle.remove()
 
 
 def detach(handles: list[RemovableHandle]) -> None:
@@ -152,62 +85,3 @@ def detach(handles: list[RemovableHandle]) -> None:
     """
     while handles:
         handles.pop().remove()
-
-
-class _Hook:
-    """A hook that knows its capture weakly, and whose copies do nothing."""
-
-    def __init__(self, capture: "weakref.ref[Capture]"):
-        self._capture = capture
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # A function of any arguments that returns None, found without fathom. copy asks here too.
-        return getattr, (nullcontext(), "__exit__")
-
-
-class _LayerHook(_Hook):
-    def __init__(self, capture: "weakref.ref[Capture]", layer: Layer):
-        super().__init__(capture)
-        self._layer = layer
-
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        if torch.compiler.is_compiling():
-            return
-        capture = self._capture()
-        if capture is not None:
-            capture.observe(self._layer, output)
-
-
-class _FirstCallHook(_Hook):
-    handle: RemovableHandle
-
-    def __init__(self, capture: "weakref.ref[Capture]", name: str):
-        super().__init__(capture)
-        self._name = name
-
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        if torch.compiler.is_compiling():
-            return
-        capture = self._capture()
-        if capture is not None:
-            capture.called(self._name)
-        self.handle.remove()
-
-
-class _StepHook(_Hook):
-    def __call__(self, module: nn.Module, args: Any) -> None:
-        if torch.compiler.is_compiling():
-            return
-        capture = self._capture()
-        if capture is not None:
-            capture.step()
-
-
-def _is_recomputing() -> bool:
-    """Tell whether a backward pass runs: activation checkpointing then calls layers once more."""
-    return bool(torch._C._current_graph_task_id() != -1)
-
-
-def _is_transformed() -> bool:
-    """Tell whether tensors are not numbers now: under `torch.func`, or while a trace is made."""
-    return torch._C._functorch.maybe_current_level() is not None or torch._C._is_tracing()

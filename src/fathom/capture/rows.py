@@ -119,7 +119,7 @@ def recurrent(
     Returns:
         Rows of the hidden size (of both directions, where there are two).
     """
-    sequence = output[0]
+    sequence = output if isinstance(output, Tensor) else output[0]
     if isinstance(sequence, PackedSequence):
         return _packed(sequence, limit, timesteps)
     if sequence.ndim == 2:
@@ -137,7 +137,7 @@ def _packed(sequence: PackedSequence, limit: int | None, timesteps: str) -> Rows
     sizes = sequence.batch_sizes
     samples = int(sizes[0]) if limit is None else min(int(sizes[0]), limit)
     starts = sizes.cumsum(0) - sizes
-    place = torch.arange(len(sequence.data)) - starts.repeat_interleave(sizes)
+    place = torch.arange(len(sequence.data), device=sizes.device) - starts.repeat_interleave(sizes)
     kept = place < samples
     if timesteps == "last":
         following = torch.cat([sizes[1:], sizes.new_zeros(1)])

@@ -160,9 +160,9 @@ class Moments:
         # `shift` is the mean but for its rounding; what it missed is put right here.
         missed = centred.mean(0, dtype=torch.float64)
         self.scatter.addr_(missed, missed, alpha=-block.shape[0])
-        self._merge(torch.tensor(block.shape[0]), shift.double() + missed, product)
+        self._merge(block.shape[0], shift.double() + missed, product)
 
-    def _merge(self, count: Tensor, mean: Tensor, scatter: Tensor) -> None:
+    def _merge(self, count: Tensor | int, mean: Tensor, scatter: Tensor) -> None:
         share = count / (self.count + count).clamp(min=1)
         apart = mean - self.mean
         between = apart * (self.count * share).sqrt()

@@ -1,0 +1,143 @@
+"""What the watched layers of a model have shown since the last snapshot."""
+
+import threading
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from fathom.capture.hooks import FirstCallHook, Hook, detach
+from fathom.capture.layers import Layer, known_layers
+from fathom.capture.window import Window
+from fathom.errors import warn
+from fathom.settings import Settings
+from fathom.snapshot import AVERAGED_KINDS, PHASES, LayerFacts, Phase
+
+
+class Capture:
+    """The hooks on one model, and what they have gathered since the last snapshot."""
+
+    def __init__(self, model: nn.Module, layers: Iterable[Layer], settings: Settings):
+        """Attach to every layer.
+
+        Args:
+            model: The root, whose `training` flag tells the phase.
+            layers: The layers to watch.
+            settings: How they are read.
+        """
+        self.layers = {layer.facts.name: layer for layer in layers}
+        self.disabled: dict[str, str] = {}
+        self.active = True
+        self.handles: list[RemovableHandle] = []
+        self._model = model
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._token = torch.zeros((), device="cpu")
+        self._averaged = {f.name for f in known_layers(model) if f.kind in AVERAGED_KINDS}
+        self._averaged |= {n for n, w in self.layers.items() if w.facts.kind in AVERAGED_KINDS}
+        self._order: dict[str, None] = {}
+        self._windows: dict[tuple[str, Phase], Window] = {}
+        self._steps: dict[Phase, int] = dict.fromkeys(PHASES, 0)
+        try:
+            self._attach()
+        except BaseException:
+            detach(self.handles)
+            raise
+
+    @property
+    def facts(self) -> list[LayerFacts]:
+        """The watched layers, in execution order as far as it is known."""
+        rank = {name: position for position, name in enumerate(self._order)}
+        names = sorted(self.layers, key=lambda name: rank.get(name, len(rank)))
+        return [self.layers[name].facts for name in names]
+
+    @property
+    def output_layer(self) -> str | None:
+        """The model's last linear or convolutional layer in execution order, once it was called."""
+        return next((name for name in reversed(self._order) if name in self._averaged), None)
+
+    def take(self) -> list[Window]:
+        """Return the windows in execution order, and begin new ones."""
+        with self._lock:
+            windows, self._windows = self._windows, {}
+            self._steps = dict.fromkeys(PHASES, 0)
+        rank = {name: position for position, name in enumerate(self._order)}
+        return sorted(windows.values(), key=lambda window: rank[window.layer.facts.name])
+
+    def _step(self, model: None, output: None) -> None:
+        """Note that a call of the root begins."""
+        if self.active and not _is_recomputing():
+            self._steps[self._phase] += 1
+
+    def _note_first(self, name: str, output: object) -> None:
+        """Note the place in the execution order of a layer that is not watched."""
+        self._order.setdefault(name)
+
+    def _observe(self, layer: Layer, output: object) -> None:
+        """Add a call of a layer to its window; never raise."""
+        name = layer.facts.name
+        if not self.active or name in self.disabled or _is_recomputing() or _is_transformed():
+            return
+        try:
+            with self._lock:
+                self._order.setdefault(name)
+                phase = self._phase
+                window = self._windows.setdefault((name, phase), Window(layer, phase))
+                # Steps are calls of the root; of a model that is only used in parts, of the layer.
+                step = (
+                    self._steps[phase] - 1 if self._steps[phase] else window.calls + window.skipped
+                )
+                if step % self._settings.every:
+                    window.skipped += 1
+                else:
+                    window.add(output, self._settings)
+        except Exception as error:  # noqa: BLE001 - nothing of ours may end the user's training
+            self.disable(name, error, output)
+
+    def disable(self, name: str, error: Exception, output: object = None) -> None:
+        """Stop reading a layer, with one warning.
+
+        Args:
+            name: The layer.
+            error: Why.
+            output: What it returned, where that was the trouble.
+        """
+        self.disabled[name] = f"{type(error).__name__}: {error}"
+        for phase in PHASES:
+            self._windows.pop((name, phase), None)
+        came = ""
+        if output is not None:
+            shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)
+            came = f" Its output was {shape}."
+        warn(
+            f"fathom: layer {name} can no longer be read and is switched off; training goes on."
+            f"{came} {self.disabled[name]}"
+        )
+
+    @property
+    def _phase(self) -> Phase:
+        return "train" if self._model.training else "eval"
+
+    def _attach(self) -> None:
+        for layer in self.layers.values():
+            hook = Hook(self._observe, layer, self._token)
+            self.handles.append(layer.module.register_forward_hook(hook))
+        # Which layer is the output layer shows only when all that could be it have been called.
+        for name in self._averaged - self.layers.keys():
+            first = FirstCallHook(self._note_first, name, self._token)
+            first.handle = self._model.get_submodule(name).register_forward_hook(first)
+            self.handles.append(first.handle)
+        if self._settings.every > 1:
+            step = Hook(self._step, None, self._token)
+            self.handles.append(self._model.register_forward_pre_hook(step))
+
+
+def _is_recomputing() -> bool:
+    """Tell whether a backward pass runs: activation checkpointing then calls layers once more."""
+    return bool(torch._C._current_graph_task_id() != -1)
+
+
+def _is_transformed() -> bool:
+    """Tell whether tensors are not numbers now: under `torch.func`, or while a trace is made."""
+    return torch._C._functorch.maybe_current_level() is not None or torch._C._is_tracing()
