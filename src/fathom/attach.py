@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from fathom.capture.capture import Capture
+from fathom.capture.compiled import forget_compiled_code, unwrapped
 from fathom.capture.layers import LayerFilter, select_layers
 from fathom.errors import ArgumentError
 from fathom.monitor import Monitor
@@ -97,6 +98,8 @@ def watch(
         raise ArgumentError(
             "watch: keep='covariance' must come with a run, got run=None. Pass a folder as run."
         )
+    forget_compiled_code(model)
+    model = unwrapped(model)
     selected = select_layers(model, layers, settings)
     writer = None
     if run is not None:
