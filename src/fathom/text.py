@@ -33,7 +33,7 @@ def size(count: float) -> str:
         Such as `12.5 MiB`.
     """
     for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
+        if round(count, 1) < 1024:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} GiB"

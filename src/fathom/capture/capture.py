@@ -77,11 +77,11 @@ class Capture:
     def _observe(self, layer: Layer, output: object) -> None:
         """Add a call of a layer to its window; never raise."""
         name = layer.facts.name
+        self._order.setdefault(name)
         if not self.active or name in self.disabled or _is_recomputing() or _is_transformed():
             return
         try:
             with self._lock:
-                self._order.setdefault(name)
                 phase = self._phase
                 window = self._windows.setdefault((name, phase), Window(layer, phase))
                 # Steps are calls of the root; of a model that is only used in parts, of the layer.
@@ -108,8 +108,7 @@ class Capture:
             self._windows.pop((name, phase), None)
         came = ""
         if output is not None:
-            shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)
-            came = f" Its output was {shape}."
+            came = f" Its output was {_described(output)}."
         warn(
             f"fathom: layer {name} can no longer be read and is switched off; training goes on."
             f"{came} {self.disabled[name]}"
@@ -131,6 +130,12 @@ class Capture:
         if self._settings.every > 1:
             step = Hook(self._step, None, self._token)
             self.handles.append(self._model.register_forward_pre_hook(step))
+
+
+def _described(output: object) -> str:
+    if isinstance(output, torch.Tensor) and not output.is_nested:
+        return f"{output.dtype} of shape {tuple(output.shape)}"
+    return type(output).__name__
 
 
 def _is_recomputing() -> bool:

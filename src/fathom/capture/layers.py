@@ -30,6 +30,13 @@ _CONVOLUTIONS = (
 )
 _LAST_NORMS = (nn.LayerNorm, nn.RMSNorm)
 _CHANNEL_NORMS = (_NormBase, nn.GroupNorm, nn.LocalResponseNorm)
+_TRANSFORMERS = (
+    nn.Transformer,
+    nn.TransformerEncoder,
+    nn.TransformerDecoder,
+    nn.TransformerEncoderLayer,
+    nn.TransformerDecoderLayer,
+)
 _CONV_WORDS = {
     "positions": "every position",
     "mean": "mean over positions",
@@ -99,8 +106,8 @@ def select_layers(model: nn.Module, layers: LayerFilter | None, settings: Settin
         LayerSelectionError: If nothing matches, or a layer is too wide to be watched unasked.
     """
     everything = _all_modules(model)
-    if isinstance(layers, str):
-        layers = [layers]
+    if layers is not None and not callable(layers):
+        layers = [layers] if isinstance(layers, str) else list(layers)
     if layers is None:
         chosen = {facts.name for facts in known_layers(model)}
         if not chosen:
@@ -257,17 +264,22 @@ def _reader(module: nn.Module, settings: Settings, *, sequence_first: bool) -> t
             downsample=settings.downsample,
         )
         return _CONV_WORDS[settings.conv], read
+    attention = isinstance(module, nn.MultiheadAttention)
     if isinstance(module, nn.MultiheadAttention):
         sequence_first = not module.batch_first
-    return "every position", partial(features_last, batch_axis=1 if sequence_first else 0)
+    axis = 1 if sequence_first else 0
+    return "every position", partial(features_last, batch_axis=axis, sequences=attention)
 
 
 def _sequence_first(model: nn.Module) -> set[int]:
-    """Return the parts of torch's own transformer layers that were built with (t, b, d)."""
+    """Return torch's own transformers, and their parts, that were built with (t, b, d)."""
     return {
         id(part)
         for module in model.modules()
-        if isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer)
-        and not module.self_attn.batch_first
+        if isinstance(module, _TRANSFORMERS)
+        and any(
+            isinstance(part, nn.MultiheadAttention) and not part.batch_first
+            for part in module.modules()
+        )
         for part in module.modules()
     }

@@ -34,13 +34,20 @@ Reader = Callable[[Any, int | None], Rows]
 """A layer's output and the samples that may still count (None: all) -> rows."""
 
 
-def features_last(output: Any, limit: int | None = None, *, batch_axis: int = 0) -> Rows:
+def features_last(
+    output: Any,
+    limit: int | None = None,
+    *,
+    batch_axis: int = 0,
+    sequences: bool = False,
+) -> Rows:
     """Take every leading position as a row: tokens of (b, t, d) are b·t rows.
 
     Args:
         output: (..., d), or a tuple whose first item is.
         limit: Take at most so many samples.
         batch_axis: Where samples lie in an output of three dimensions or more.
+        sequences: Whether an output of two dimensions is one sequence, (t, d), and so one sample.
 
     Returns:
         (n, d) rows of the samples; a single (d,) is one row of one sample.
@@ -49,10 +56,16 @@ def features_last(output: Any, limit: int | None = None, *, batch_axis: int = 0)
         ShapeError: If the output has no features, or is no tensor.
     """
     tensor = _tensor(output)
-    if tensor.ndim == 0:
-        raise ShapeError("features_last: output must have shape (..., d), got a single number.")
-    if tensor.ndim == 1:
-        tensor = tensor[None]
+    if tensor.is_nested:
+        # Sequences of their true lengths, as torch's own transformer passes them on.
+        parts = tensor.unbind()[:limit]
+        return Rows(torch.cat(parts), len(parts))
+    if tensor.ndim == 0 or tensor.shape[-1] == 0:
+        raise ShapeError(
+            f"rows: output must have shape (..., d) with d >= 1, got {tuple(tensor.shape)}."
+        )
+    if tensor.ndim == 1 or (tensor.ndim == 2 and sequences):
+        batch_axis, tensor = 0, tensor[None]
     axis = batch_axis if tensor.ndim > 2 else 0
     tensor = _first(tensor, axis, limit)
     return Rows(tensor.reshape(-1, tensor.shape[-1]), tensor.shape[axis])
@@ -87,9 +100,7 @@ def channels_second(
     if space is not None and maps.ndim == space + 1:
         maps = maps[None]
     if maps.ndim < 2 or (space is not None and maps.ndim != space + 2):
-        raise ShapeError(
-            f"channels_second: output must have shape (b, c, *space), got {tuple(maps.shape)}."
-        )
+        raise ShapeError(f"rows: output must have shape (b, c, *space), got {tuple(maps.shape)}.")
     maps = _first(maps, 0, limit)
     if maps.shape[0] == 0 and method != "flatten":
         return Rows(maps.new_empty(0, maps.shape[1]), 0)
@@ -149,9 +160,9 @@ def _packed(sequence: PackedSequence, limit: int | None, timesteps: str) -> Rows
 def _tensor(output: Any) -> Tensor:
     tensor = output[0] if isinstance(output, tuple) and output else output
     if not isinstance(tensor, Tensor):
-        raise ShapeError(f"output must be a tensor, got {type(output).__name__}.")
-    if tensor.layout != torch.strided:
-        raise ShapeError(f"output must be a strided tensor, got layout {tensor.layout}.")
+        raise ShapeError(f"rows: output must be a tensor, got {type(output).__name__}.")
+    if tensor.layout not in (torch.strided, torch.jagged):
+        raise ShapeError(f"rows: output must be a strided tensor, got layout {tensor.layout}.")
     return tensor.detach()
 
 
@@ -167,7 +178,9 @@ def _shrink(maps: Tensor, side: int) -> Tensor:
     if smaller == list(space):
         return maps
     if len(space) not in _INTERPOLATION:
-        raise ShapeError(f"downsample: space must have 1 to 3 dimensions, got {tuple(space)}.")
+        raise ShapeError(
+            f"rows: space to downsample must have 1 to 3 dimensions, got {tuple(space)}."
+        )
     return functional.interpolate(
         _at_least_float32(maps), size=smaller, mode=_INTERPOLATION[len(space)]
     )

@@ -163,7 +163,8 @@ class Moments:
         self._merge(block.shape[0], shift.double() + missed, product)
 
     def _merge(self, count: Tensor | int, mean: Tensor, scatter: Tensor) -> None:
-        share = count / (self.count + count).clamp(min=1)
+        # Two whole numbers would divide in torch's default type, float32 or less.
+        share = count / (self.count + count).clamp(min=1).double()
         apart = mean - self.mean
         between = apart * (self.count * share).sqrt()
         self.scatter += scatter

@@ -26,8 +26,12 @@ def full_precision(device_type: str) -> Iterator[None]:
         backend = torch.backends.cuda if device_type == "cuda" else torch.backends.mkldnn
         matmul: Any = getattr(backend, "matmul", None)
         if hasattr(matmul, "fp32_precision"):
-            if matmul.fp32_precision not in ("ieee", "none"):
-                restore.callback(setattr, matmul, "fp32_precision", matmul.fp32_precision)
+            allowed = matmul.fp32_precision
+            if allowed not in ("ieee", "none"):
+                # What was inherited from the setting for all backends is to be so afterwards.
+                matmul.fp32_precision = "none"
+                own = "none" if matmul.fp32_precision == allowed else allowed
+                restore.callback(setattr, matmul, "fp32_precision", own)
                 matmul.fp32_precision = "ieee"
         elif torch.get_float32_matmul_precision() != "highest":  # torch before 2.9
             restore.callback(

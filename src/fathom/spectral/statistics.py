@@ -44,9 +44,10 @@ def intrinsic_dimension(eigenvalues: Numbers, *, threshold: float = 0.99) -> int
     """
     values = descending(eigenvalues, where="intrinsic_dimension")
     check_threshold(threshold, where="intrinsic_dimension")
-    cumulative = np.cumsum(values)
-    if cumulative[-1] == 0:
+    if values[0] == 0:
         return 0
+    # Over the largest, so that sums of numbers near the end of the range stay finite.
+    cumulative = np.cumsum(values / values[0])
     # A sum that equals the threshold but for the rounding of its d additions has reached it: nine
     # of ten equal eigenvalues are 90 percent, whatever their scale.
     reached = threshold * cumulative[-1] * (1 - values.size * FLOAT64_EPS)
@@ -369,8 +370,8 @@ def _entropy_rank(weights: Vector) -> float:
 
 def _shares(values: Vector) -> Vector:
     """Return the positive values over their sum; none for a spectrum of zeros."""
-    values = values[values > 0]
-    # Over the largest first, so that the sum of numbers near the end of the range stays finite.
-    relative = values / values[0] if values.size else values
+    # Over the largest first, so that sums of numbers near the end of the range stay finite.
+    relative = values / values[0] if values[0] > 0 else values
+    relative = relative[relative > 0]
     shares: Vector = relative / relative.sum()
     return shares

@@ -1,5 +1,6 @@
 """What people pass as eigenvalues -> a checked vector; what they pass as a threshold, checked."""
 
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -92,7 +93,7 @@ def check_threshold(threshold: float, *, where: str) -> None:
     Raises:
         ArgumentError: If `threshold` is not in (0, 1].
     """
-    if not isinstance(threshold, int | float) or not 0 < threshold <= 1:
+    if not isinstance(threshold, Real) or not 0 < threshold <= 1:
         raise ArgumentError(
             f"{where}: threshold must be in (0, 1], got {threshold!r}. Pass 0.99 for 99 percent."
         )

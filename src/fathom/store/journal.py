@@ -1,5 +1,6 @@
 """Which journal SQLite can keep where a run lies."""
 
+import re
 from pathlib import Path
 
 # WAL keeps an index in memory that all processes share, which no network file system offers.
@@ -28,6 +29,9 @@ _NETWORK = frozenset(
     }
 )
 
+# A space in a path is \040 there.
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
 
 def journal_mode(path: Path, *, mounts: Path = Path("/proc/self/mounts")) -> str:
     """Return the journal for a database at this place.
@@ -47,7 +51,7 @@ def journal_mode(path: Path, *, mounts: Path = Path("/proc/self/mounts")) -> str
     # Later lines lie over earlier ones, and the longest mount point is the nearest.
     nearest, kind = Path(), ""
     for _device, point, file_system, *_rest in table:
-        mount = Path(point.replace("\\040", " "))
+        mount = Path(_ESCAPED.sub(lambda octal: chr(int(octal[1], 8)), point))
         if place.is_relative_to(mount) and len(mount.parts) >= len(nearest.parts):
             nearest, kind = mount, file_system
     return "delete" if kind in _NETWORK else "wal"

@@ -156,5 +156,5 @@ def reading_of(facts: LayerFacts, phase: str, body: Mapping[str, Any], blob: byt
 
 
 def _checksum(key: tuple[object, ...], text: str, blob: bytes) -> int:
-    head = json.dumps([*key, text, len(blob)])
+    head = json.dumps([*key, text, len(blob)], default=repr)
     return zlib.crc32(blob, zlib.crc32(head.encode()))
