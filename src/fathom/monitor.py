@@ -3,8 +3,9 @@
 import weakref
 from collections.abc import Iterable
 from dataclasses import replace
+from operator import index
 from types import TracebackType
-from typing import Self
+from typing import Self, SupportsFloat, SupportsIndex
 
 import torch
 from torch.utils.hooks import RemovableHandle
@@ -57,7 +58,7 @@ class Monitor:
         """Whether watching has ended."""
         return not self._closer.alive
 
-    def snapshot(self, step: int, **metrics: float) -> Snapshot:
+    def snapshot(self, step: SupportsIndex, **metrics: SupportsFloat) -> Snapshot:
         """Compute and record what was seen since the last snapshot, and begin the next window.
 
         Args:
@@ -75,7 +76,7 @@ class Monitor:
         """
         if self.closed:
             raise ClosedError("snapshot: monitor must be open, got a closed one. Watch again.")
-        self._check_step(step)
+        number = self._checked(step)
         numbers = {name: _number(name, value) for name, value in metrics.items()}
         windows = [window for window in self._capture.take() if window.moments is not None]
         phases: dict[Phase, dict[str, Reading]] = {"train": {}, "eval": {}}
@@ -86,7 +87,7 @@ class Monitor:
         observed = {**phases["train"], **phases["eval"]}
         disabled = dict(self._capture.disabled)
         snapshot = Snapshot(
-            step=int(step),
+            step=number,
             metrics=numbers,
             train=phases["train"],
             eval=phases["eval"],
@@ -160,18 +161,20 @@ class Monitor:
             f"{self!r}: up to {size(total)} for the two phases; {folder}"
         )
 
-    def _check_step(self, step: int) -> None:
-        if isinstance(step, bool) or not hasattr(step, "__index__"):
+    def _checked(self, step: SupportsIndex) -> int:
+        number = index(step) if isinstance(step, SupportsIndex) else None
+        if number is None or isinstance(step, bool) or not -(2**63) <= number < 2**63:
             raise ArgumentError(
-                f"snapshot: step must be a whole number, got {step!r}. Pass the epoch or the "
-                "number of the training step."
+                f"snapshot: step must be a whole number of at most 64 bits, got {step!r}. Pass the "
+                "epoch or the number of the training step."
             )
-        if self._last_step is not None and step <= self._last_step:
+        if self._last_step is not None and number <= self._last_step:
             raise ArgumentError(
                 f"snapshot: step must come after {self._last_step}, the last one recorded, got "
-                f"{step}. Take one snapshot a step, for both phases; to go back, watch with "
-                f"resume_from={step}."
+                f"{number}. Take one snapshot a step, for both phases; to go back, watch with "
+                f"resume_from={number}."
             )
+        return number
 
     def _read(self, window: Window) -> Reading | None:
         assert window.moments is not None
@@ -238,7 +241,7 @@ def _number(name: str, value: object) -> float:
         if isinstance(value, str | bytes):
             raise TypeError("it is text")
         return float(value.detach() if isinstance(value, torch.Tensor) else value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ArgumentError(
             f"snapshot: {name} must be a number or a tensor of one element, got {value!r}. "
             "Reduce it first, such as with .mean()."

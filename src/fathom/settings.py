@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from typing import Any
 
 from fathom.errors import ArgumentError, choose
@@ -63,7 +64,8 @@ class Settings:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as they are written into a run."""
-        return {**asdict(self), "statistics": list(self.statistics)}
+        plain = {k: int(v) if isinstance(v, Integral) else v for k, v in asdict(self).items()}
+        return {**plain, "statistics": list(self.statistics)}
 
 
 def names_of(statistics: Sequence[str] | str) -> tuple[str, ...]:
@@ -76,5 +78,5 @@ def names_of(statistics: Sequence[str] | str) -> tuple[str, ...]:
 
 
 def _check_count(name: str, value: object, *, fix: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ArgumentError(f"watch: {name} must be a whole number >= 1, got {value!r}. {fix}")

@@ -115,7 +115,7 @@ def test_checkpointed_layers_in_a_compiled_model_count_once(backend: str) -> Non
 
     model = Checkpointed()
     with fathom.watch(model) as monitor:
-        compiled = torch.compile(model, fullgraph=True, backend=backend)
+        compiled: Any = torch.compile(model, fullgraph=True, backend=backend)
         for count in (4, 4, 6):
             compiled(torch.randn(count, 8, requires_grad=True)).sum().backward()
         readings = monitor.snapshot(0).train
@@ -128,7 +128,7 @@ def test_checkpointed_layers_in_a_compiled_model_count_once(backend: str) -> Non
 def test_every_counts_calls_of_a_compiled_model() -> None:
     for model, batch in ((Net(), images(4)), (nn.Sequential(nn.Linear(8, 8)), torch.randn(4, 8))):
         with fathom.watch(model, every=3) as monitor:
-            compiled = torch.compile(model, fullgraph=True, backend="eager")
+            compiled: Any = torch.compile(model, fullgraph=True, backend="eager")
             for _ in range(7):
                 compiled(batch)
             assert {each.calls for each in monitor.snapshot(0).train.values()} == {3}
@@ -136,7 +136,7 @@ def test_every_counts_calls_of_a_compiled_model() -> None:
 
 def test_snapshots_and_pauses_need_no_new_graph() -> None:
     model = Net()
-    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    compiled: Any = torch.compile(model, fullgraph=True, backend="eager")
     monitor = fathom.watch(model)
     for step in range(3):
         for _ in range(step + 1):
@@ -153,7 +153,7 @@ def test_snapshots_and_pauses_need_no_new_graph() -> None:
 @pytest.mark.parametrize("given", ["model", "compiled"])
 def test_a_model_that_ran_compiled_before_is_compiled_once_more(given: str) -> None:
     model = Net()
-    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    compiled: Any = torch.compile(model, fullgraph=True, backend="eager")
     compiled(images(4))
     with pytest.warns(fathom.FathomWarning, match="before it was watched"):
         monitor = fathom.watch(model if given == "model" else compiled)
@@ -163,7 +163,7 @@ def test_a_model_that_ran_compiled_before_is_compiled_once_more(given: str) -> N
 
 
 def test_a_compiled_module_of_torch_itself_is_noticed_too() -> None:
-    compiled = torch.compile(nn.Sequential(nn.Linear(3, 3)), backend="eager")
+    compiled: Any = torch.compile(nn.Sequential(nn.Linear(3, 3)), backend="eager")
     compiled(torch.randn(4, 3))
     with pytest.warns(fathom.FathomWarning, match="before it was watched"):
         monitor = fathom.watch(compiled)
@@ -173,7 +173,7 @@ def test_a_compiled_module_of_torch_itself_is_noticed_too() -> None:
 
 
 def test_a_model_compiled_but_not_run_yet_is_watched_without_a_word() -> None:
-    compiled = torch.compile(Net(), fullgraph=True, backend="eager")
+    compiled: Any = torch.compile(Net(), fullgraph=True, backend="eager")
     with fathom.watch(compiled) as monitor:
         compiled(images(4))
         assert list(monitor.snapshot(0).train) == ["conv", "hidden", "out"]

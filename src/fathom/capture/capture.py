@@ -144,5 +144,9 @@ def _is_recomputing() -> bool:
 
 
 def _is_transformed() -> bool:
-    """Tell whether tensors are not numbers now: under `torch.func`, or while a trace is made."""
-    return torch._C._functorch.maybe_current_level() is not None or torch._C._is_tracing()
+    """Tell whether tensors are no numbers now: in `torch.func`, a fake mode, or a trace."""
+    return (
+        torch._C._functorch.maybe_current_level() is not None
+        or torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
+        or torch._C._is_tracing()
+    )

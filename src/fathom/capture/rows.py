@@ -196,7 +196,8 @@ def _pool(maps: Tensor, method: str) -> Tensor:
     # torch.median takes the lower of the two in the middle.
     positions = maps.shape[-1]
     middle = (maps.kthvalue((positions + 1) // 2)[0], maps.kthvalue(positions // 2 + 1)[0])
-    return (middle[0] + middle[1]) / 2
+    # Sorting puts NaN last, where it would leave the middle as if it were a large number.
+    return ((middle[0] + middle[1]) / 2).masked_fill(maps.isnan().any(-1), torch.nan)
 
 
 def _at_least_float32(tensor: Tensor) -> Tensor:

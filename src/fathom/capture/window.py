@@ -48,6 +48,8 @@ class Window:
             if limit <= 0:
                 return
         values, samples = self.layer.read(output, limit)
+        if values.is_meta:
+            return
         if self.moments is None:
             width = values.shape[1]
             if width > WIDEST and width != self.layer.facts.width:

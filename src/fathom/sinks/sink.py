@@ -1,5 +1,6 @@
 """What a sink is, and how snapshots reach it: one that fails is switched off, nothing else is."""
 
+from contextlib import suppress
 from typing import Protocol
 
 from fathom.errors import warn
@@ -28,6 +29,8 @@ def write_all(sinks: list[Sink], snapshot: Snapshot) -> None:
             sink.write(snapshot)
         except Exception as error:  # noqa: BLE001 - a dead sink may not end the training
             sinks.remove(sink)
+            with suppress(Exception):
+                sink.close()
             warn(
                 f"fathom: sink {type(sink).__name__} failed at step {snapshot.step} and is "
                 f"switched off; the run is not affected. {type(error).__name__}: {error}"

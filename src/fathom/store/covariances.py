@@ -97,6 +97,17 @@ def remove_covariances(folder: Path, *, from_step: int) -> None:
             path.unlink()
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed training had begun to write.
+
+    Args:
+        folder: The run's folder, written by nobody.
+    """
+    for path in (folder / FOLDER).glob("*"):
+        if path.suffix != ".safetensors":
+            path.unlink()
+
+
 def _checksum(path: Path) -> int:
     checksum = 0
     with path.open("rb") as file:

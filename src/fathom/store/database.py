@@ -1,12 +1,13 @@
 """A run's database, opened to read: its records, checked, and its faults in words."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fathom.errors import ClosedError, DamagedRecordError, RunError, RunNotFoundError, warn
-from fathom.store.records import DATABASE, SCHEMA_VERSION, unsealed
+from fathom.store.records import unsealed
+from fathom.store.schema import DATABASE, connect, holds_run
 
 Key = tuple[object, ...]
 
@@ -28,14 +29,14 @@ class Database:
         self._connection: sqlite3.Connection | None = _connect(folder)
         self._told: set[Key] = set()
 
-    def rows(self, query: str, arguments: tuple[object, ...] = ()) -> Iterator[Any]:
-        """Go through the rows of a query.
+    def rows(self, query: str, arguments: tuple[object, ...] = ()) -> list[Any]:
+        """Return the rows of a query, all at once: a reader that lingers could block the writer.
 
         Args:
             query: In SQL.
             arguments: For its question marks.
 
-        Yields:
+        Returns:
             A tuple a row.
 
         Raises:
@@ -45,8 +46,8 @@ class Database:
         if self._connection is None:
             raise ClosedError(f"Run: {self.folder} must be open, got a closed run. Open it again.")
         try:
-            yield from self._connection.execute(query, arguments)
-        except sqlite3.Error as error:
+            return self._connection.execute(query, arguments).fetchall()
+        except (sqlite3.Error, UnicodeError) as error:
             raise RunError(
                 f"Run: {self.folder / DATABASE} must be readable, got: {error}. What can be saved "
                 f"is saved with: sqlite3 {DATABASE} .recover"
@@ -76,8 +77,11 @@ class Database:
         """Go through the keys of all records that are not as they were written.
 
         Yields:
-            The kind and key columns of each.
+            The kind and key columns of each, and `file` with what SQLite finds wrong in the file.
         """
+        for (finding,) in self.rows("PRAGMA integrity_check"):
+            if finding != "ok":
+                yield "file", finding
         for table, kind, column in (
             ("sessions", "session", "number"),
             ("layers", "layer", "name"),
@@ -86,10 +90,13 @@ class Database:
             for key, text, checksum in self.rows(f"SELECT {column}, body, checksum FROM {table}"):
                 if not _is_whole((kind, key), text, checksum):
                     yield kind, key
-        query = "SELECT step, phase, layer, body, checksum, eigenvalues FROM readings"
-        for *columns, text, checksum, blob in self.rows(query):
-            if not _is_whole(("spectrum", *columns), text, checksum, blob):
-                yield ("spectrum", *columns)
+        query = (
+            "SELECT step, phase, layer, body, checksum, eigenvalues FROM readings WHERE step = ?"
+        )
+        for (step,) in self.rows("SELECT DISTINCT step FROM readings ORDER BY step"):
+            for *columns, text, checksum, blob in self.rows(query, (step,)):
+                if not _is_whole(("spectrum", *columns), text, checksum, blob):
+                    yield ("spectrum", *columns)
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -113,33 +120,29 @@ def _connect(path: Path) -> sqlite3.Connection:
             f"open_run: path must be the folder of a run, got {path}, which holds none."
             f"{_runs_below(path)}"
         )
-    uri = database.resolve().as_uri()
     try:
         try:
-            return _checked(sqlite3.connect(f"{uri}?mode=ro", **_OPTIONS), path)
+            return _opened(path, "ro")
         except sqlite3.OperationalError:
-            # A finished run on a read-only medium: SQLite may not make the index of its WAL there.
+            if (path / f"{DATABASE}-journal").exists():
+                # A training was killed in the middle of a transaction: SQLite undoes it first,
+                # for which it has to write.
+                _opened(path, "rw").close()
+                return _opened(path, "ro")
             if (path / f"{DATABASE}-wal").exists():
                 raise
-            return _checked(sqlite3.connect(f"{uri}?mode=ro&immutable=1", **_OPTIONS), path)
-    except sqlite3.Error as error:
+            # A finished run in a read-only place, where SQLite cannot make the index of its WAL.
+            return _opened(path, "ro&immutable=1")
+    except (sqlite3.Error, UnicodeError) as error:
         raise RunError(f"open_run: {database} must be readable, got: {error}.") from error
 
 
-_OPTIONS: Mapping[str, Any] = {"uri": True, "timeout": 5, "check_same_thread": False}
-
-
-def _checked(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+def _opened(path: Path, mode: str) -> sqlite3.Connection:
+    connection = connect(path / DATABASE, mode=mode)
     try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
+        if not holds_run(connection, path, where="open_run: path"):
             raise RunNotFoundError(
                 f"open_run: path must be the folder of a run, got {path}, which holds none yet."
-            )
-        if version != SCHEMA_VERSION:
-            raise RunError(
-                f"open_run: run must be of schema version {SCHEMA_VERSION}, got {version}. "
-                "Read it with the version of fathom that wrote it."
             )
     except BaseException:
         connection.close()

@@ -1,4 +1,4 @@
-"""The tables of a run, and how a record becomes bytes that tell when they are damaged.
+"""How a record becomes bytes that tell when they are damaged, and what is in each.
 
 Every record is a JSON body and, for a reading, the packed eigenvalues; a CRC-32 over the key, the
 body and the blob goes with it. It finds every flipped byte, and costs microseconds.
@@ -16,23 +16,6 @@ from torch import Tensor
 from fathom.errors import DamagedRecordError
 from fathom.snapshot import LayerFacts, Reading, Snapshot
 from fathom.spectral.spectrum import Spectrum
-
-APPLICATION_ID = 0x4654484D  # "FTHM"
-SCHEMA_VERSION = 1
-DATABASE = "run.sqlite"
-
-SCHEMA = """
-CREATE TABLE sessions (number INTEGER PRIMARY KEY, body TEXT NOT NULL, checksum INTEGER NOT NULL);
-CREATE TABLE layers (
-    name TEXT PRIMARY KEY, position INTEGER NOT NULL, body TEXT NOT NULL, checksum INTEGER NOT NULL
-);
-CREATE TABLE snapshots (step INTEGER PRIMARY KEY, body TEXT NOT NULL, checksum INTEGER NOT NULL);
-CREATE TABLE readings (
-    step INTEGER NOT NULL, phase TEXT NOT NULL, layer TEXT NOT NULL,
-    body TEXT NOT NULL, eigenvalues BLOB NOT NULL, checksum INTEGER NOT NULL,
-    PRIMARY KEY (step, phase, layer)
-);
-"""
 
 
 def sealed(key: tuple[object, ...], body: Mapping[str, Any], blob: bytes = b"") -> tuple[str, int]:

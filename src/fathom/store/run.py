@@ -1,7 +1,7 @@
 """Read a run, also while it is still being written."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -73,7 +73,8 @@ class Run:
     @property
     def steps(self) -> list[int]:
         """The recorded steps, ascending."""
-        return [step for (step,) in self._database.rows("SELECT step FROM snapshots ORDER BY step")]
+        # Of a damaged file, a step may come twice.
+        return sorted({step for (step,) in self._database.rows("SELECT step FROM snapshots")})
 
     @property
     def layers(self) -> list[str]:
@@ -93,7 +94,13 @@ class Run:
     @property
     def metrics(self) -> dict[str, NDArray[np.float64]]:
         """The user's metrics by name, each (steps,); nan where a step did not give one."""
-        bodies = [self._snapshot_body(step).get("metrics", {}) for step in self.steps]
+        found = {
+            step: self._database.body(("snapshot", step), text, seal).get("metrics", {})
+            for step, text, seal in self._database.rows(
+                "SELECT step, body, checksum FROM snapshots ORDER BY step"
+            )
+        }
+        bodies = list(found.values())
         names = dict.fromkeys(name for body in bodies for name in body)
         return {
             name: np.array([body.get(name, np.nan) for body in bodies], dtype=np.float64)
@@ -137,13 +144,14 @@ class Run:
         choose(phase, PHASES, where="Run.statistic: phase")
         if threshold is not None:
             check_threshold(threshold, where="Run.statistic")
-        rows = {step: row for row, step in enumerate(self.steps)}
-        columns = {layer: column for column, layer in enumerate(self.layers)}
-        values = np.full((len(rows), len(columns)), np.nan)
-        for step, reading in self._readings("WHERE phase = ?", (phase,)):
-            if step in rows and reading.layer.name in columns:
-                value = self._statistic(name, step, reading, threshold)
-                values[rows[step], columns[reading.layer.name]] = value
+        steps, facts = self.steps, self.layer_facts
+        columns = {layer: column for column, layer in enumerate(facts)}
+        values = np.full((len(steps), len(columns)), np.nan)
+        for row, step in enumerate(steps):
+            for reading in self._readings(step, facts, phases=(phase,)):
+                if reading.layer.name in columns:
+                    value = self._statistic(name, step, reading, threshold)
+                    values[row, columns[reading.layer.name]] = value
         return values
 
     def spectrum(self, layer: str, *, step: int | None = None, phase: str = "eval") -> Spectrum:
@@ -225,11 +233,12 @@ class Run:
         step = self._step(step, where="Run.snapshot")
         body = self._snapshot_body(step)
         phases: dict[str, dict[str, Reading]] = {phase: {} for phase in PHASES}
-        for _step, reading in self._readings("WHERE step = ?", (step,)):
+        facts = self.layer_facts
+        for reading in self._readings(step, facts):
             if threshold is not None:
                 reading = replace(reading, threshold=threshold)
             phases[reading.phase][reading.layer.name] = reading
-        order = {layer: position for position, layer in enumerate(self.layers)}
+        order = {layer: position for position, layer in enumerate(facts)}
         for phase in PHASES:
             readings = phases[phase]
             names = sorted(readings, key=lambda name: order.get(name, len(order)))
@@ -293,14 +302,17 @@ class Run:
             return self._database.body(("snapshot", step), text, checksum)
         return {}
 
-    def _readings(self, where: str, arguments: tuple[object, ...]) -> Iterator[tuple[int, Reading]]:
-        facts = self.layer_facts
-        query = f"SELECT step, phase, layer, body, checksum, eigenvalues FROM readings {where}"
-        for step, phase, layer, text, checksum, blob in self._database.rows(query, arguments):
-            body = self._database.body(("spectrum", step, phase, layer), text, checksum, blob)
-            if body:
-                layer_of = facts.get(layer, _unknown_layer(layer))
-                yield step, reading_of(layer_of, phase, body, blob)
+    def _readings(
+        self, step: int, facts: Mapping[str, LayerFacts], *, phases: Sequence[str] = PHASES
+    ) -> Iterator[Reading]:
+        query = (
+            "SELECT layer, body, checksum, eigenvalues FROM readings WHERE step = ? AND phase = ?"
+        )
+        for phase in phases:
+            for layer, text, checksum, blob in self._database.rows(query, (step, phase)):
+                body = self._database.body(("spectrum", step, phase, layer), text, checksum, blob)
+                if body:
+                    yield reading_of(facts.get(layer, _unknown_layer(layer)), phase, body, blob)
 
 
 def _unknown_layer(name: str) -> LayerFacts:

@@ -13,13 +13,9 @@ from fathom.errors import RunBusyError, RunError, RunExistsError
 from fathom.settings import Settings
 from fathom.snapshot import PHASES, LayerFacts, Snapshot
 from fathom.spectral.moments import Moments
-from fathom.store.covariances import remove_covariances, write_covariances
+from fathom.store.covariances import remove_covariances, remove_unfinished, write_covariances
 from fathom.store.journal import journal_mode
 from fathom.store.records import (
-    APPLICATION_ID,
-    DATABASE,
-    SCHEMA,
-    SCHEMA_VERSION,
     layer_body,
     packed,
     reading_body,
@@ -27,6 +23,7 @@ from fathom.store.records import (
     snapshot_body,
     unsealed,
 )
+from fathom.store.schema import DATABASE, connect, create_tables, holds_run
 
 LOCK = "writer.lock"
 
@@ -49,6 +46,7 @@ class Writer:
         self._connection: sqlite3.Connection | None = connection
         self._lock = lock
         self._process = os.getpid()
+        self._place = (folder / DATABASE).stat().st_ino
         row = connection.execute("SELECT max(step) FROM snapshots").fetchone()
         self.last_step: int | None = row[0]
 
@@ -84,10 +82,7 @@ class Writer:
         folder = Path(folder)
         resume = resume or resume_from is not None
         if (folder / DATABASE).exists() and not resume:
-            raise RunExistsError(
-                f"watch: run must be a path that holds no run, got {folder}, which holds one. "
-                "Pass resume=True to go on with it, or another path."
-            )
+            _refuse_existing(folder)
         _make_folder(folder)
         lock = FileLock(folder / LOCK, thread_local=False)
         try:
@@ -98,8 +93,11 @@ class Writer:
                 "another one writes now. Close that one, or pass another path."
             ) from error
         try:
-            connection = _connect(folder)
+            connection, is_new = _connect(folder)
             try:
+                if not (is_new or resume):
+                    _refuse_existing(folder)
+                remove_unfinished(folder)
                 _resume(connection, folder, settings, list(layers), resume_from)
                 _append_session(connection, {**facts, "settings": settings.as_dict()})
                 return cls(folder, connection, lock)
@@ -132,6 +130,7 @@ class Writer:
             RunError: If it cannot be written.
         """
         assert self._connection is not None
+        self._check_place()
         body = snapshot_body(snapshot, time=time.time())
         try:
             if covariances:
@@ -142,6 +141,15 @@ class Writer:
         except (sqlite3.Error, OSError) as error:
             raise RunError(f"{self.folder} cannot be written: {error}") from error
         self.last_step = snapshot.step
+
+    def _check_place(self) -> None:
+        # A deleted database would go on taking snapshots that nobody can ever read.
+        try:
+            place = (self.folder / DATABASE).stat().st_ino
+        except OSError as error:
+            raise RunError(f"{self.folder / DATABASE} is gone: {error.strerror}") from error
+        if place != self._place:
+            raise RunError(f"{self.folder / DATABASE} was replaced by another file")
 
     def close(self) -> None:
         """Close the run and let others write it; a second call does nothing."""
@@ -169,34 +177,35 @@ def _make_folder(folder: Path) -> None:
         raise RunError(f"watch: run must be writable, got {folder}. Pass another path.")
 
 
-def _connect(folder: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(folder / DATABASE, timeout=5, check_same_thread=False)
+def _refuse_existing(folder: Path) -> None:
+    raise RunExistsError(
+        f"watch: run must be a path that holds no run, got {folder}, which holds one. "
+        "Pass resume=True to go on with it, or another path."
+    )
+
+
+def _connect(folder: Path) -> tuple[sqlite3.Connection, bool]:
+    """Return a connection to the run's database, and whether it was made just now."""
+    connection = connect(folder / DATABASE, mode="rwc")
     try:
         try:
-            _prepare(connection, journal_mode(folder))
+            is_new = _prepare(connection, folder, journal_mode(folder))
         except sqlite3.OperationalError:
             # Some places refuse the shared memory of a WAL only when it is first used.
-            _prepare(connection, "delete")
+            is_new = _prepare(connection, folder, "delete")
     except BaseException:
         connection.close()
         raise
-    return connection
+    return connection, is_new
 
 
-def _prepare(connection: sqlite3.Connection, journal: str) -> None:
+def _prepare(connection: sqlite3.Connection, folder: Path, journal: str) -> bool:
+    is_new = not holds_run(connection, folder, where="watch: run")
     connection.execute(f"PRAGMA journal_mode = {journal}")
     connection.execute("PRAGMA synchronous = FULL")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        connection.executescript(
-            f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; "
-            f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-        )
-    elif version != SCHEMA_VERSION:
-        raise RunError(
-            f"watch: run must be of schema version {SCHEMA_VERSION}, got {version}. "
-            "It was written by another version of fathom; pass another path."
-        )
+    if is_new:
+        create_tables(connection)
+    return is_new
 
 
 def _resume(

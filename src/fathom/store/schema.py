@@ -1,0 +1,92 @@
+"""The tables of a run, and how to tell a run from other databases."""
+
+import sqlite3
+from pathlib import Path
+
+from fathom.errors import RunError, RunNotFoundError
+
+DATABASE = "run.sqlite"
+
+_APPLICATION_ID = 0x4654484D  # "FTHM"
+_VERSION = 1
+
+# Without row numbers a reading lies under its key itself: no index beside the table, which no
+# checksum covers, can hide it.
+_TABLES = """
+CREATE TABLE sessions (number INTEGER PRIMARY KEY, body TEXT NOT NULL, checksum INTEGER NOT NULL);
+CREATE TABLE layers (
+    name TEXT PRIMARY KEY, position INTEGER NOT NULL, body TEXT NOT NULL, checksum INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE snapshots (step INTEGER PRIMARY KEY, body TEXT NOT NULL, checksum INTEGER NOT NULL);
+CREATE TABLE readings (
+    step INTEGER NOT NULL, phase TEXT NOT NULL, layer TEXT NOT NULL,
+    body TEXT NOT NULL, eigenvalues BLOB NOT NULL, checksum INTEGER NOT NULL,
+    PRIMARY KEY (step, phase, layer)
+) WITHOUT ROWID;
+"""
+
+
+def connect(database: Path, *, mode: str) -> sqlite3.Connection:
+    """Open a database.
+
+    Args:
+        database: The file.
+        mode: As in SQLite's file names: `ro`, `rw` or `rwc`, and further parameters.
+
+    Returns:
+        A connection that any thread may use, one at a time, and that waits 5 s for others.
+
+    Raises:
+        sqlite3.Error: If it cannot be opened.
+    """
+    uri = f"{database.resolve().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, timeout=5, check_same_thread=False)
+    # Text that a flipped byte has made invalid comes out wrong, and its checksum finds it.
+    connection.text_factory = lambda text: text.decode(errors="replace")
+    return connection
+
+
+def holds_run(connection: sqlite3.Connection, path: Path, *, where: str) -> bool:
+    """Tell whether a database is a run of this version.
+
+    Args:
+        connection: To the database.
+        path: Its folder, for the message.
+        where: The function and argument, for the message.
+
+    Returns:
+        True for a run, False for an empty database.
+
+    Raises:
+        RunNotFoundError: If it is another program's.
+        RunError: If it is a run of another version.
+        sqlite3.Error: If it cannot be read.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if version == application == tables == 0:
+        return False
+    if application != _APPLICATION_ID:
+        raise RunNotFoundError(
+            f"{where} must be the folder of a run, got {path}, whose {DATABASE} is a database of "
+            "another program. Pass another path."
+        )
+    if version != _VERSION:
+        raise RunError(
+            f"{where} must be of schema version {_VERSION}, got {version} in {path}. "
+            "Use the version of fathom that wrote it."
+        )
+    return True
+
+
+def create_tables(connection: sqlite3.Connection) -> None:
+    """Make an empty database a run, all at once.
+
+    Args:
+        connection: To the database.
+    """
+    connection.executescript(
+        f"BEGIN; {_TABLES} PRAGMA application_id = {_APPLICATION_ID}; "
+        f"PRAGMA user_version = {_VERSION}; COMMIT;"
+    )
