@@ -5,6 +5,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ from torch import nn
 
 from fathom.capture.capture import Capture
 from fathom.capture.compiled import forget_compiled_code, unwrapped
-from fathom.capture.layers import LayerFilter, select_layers
+from fathom.capture.layers import Pick
+from fathom.capture.selection import LayerFilter, select_layers
 from fathom.errors import ArgumentError
 from fathom.monitor import Monitor
 from fathom.settings import Settings, names_of
@@ -30,6 +32,7 @@ def watch(
     downsample: int | None = None,
     threshold: float = 0.99,
     budget: float | None = None,
+    outputs: Mapping[str, Pick] = MappingProxyType({}),
     every: int = 1,
     max_samples: int | None = None,
     statistics: Sequence[str] = (),
@@ -54,6 +57,9 @@ def watch(
         downsample: Reduce larger feature maps to so many positions a side first.
         threshold: Fraction of the variance that intrinsic dimension stands for, in (0, 1].
         budget: None measures every row, the only choice so far.
+        outputs: Glob patterns, with functions that pick the tensor to read, features last, from
+            what the matching layers return. Unasked it is the tensor itself, the first item of a
+            tuple, or `last_hidden_state`, `logits` or the first tensor of a dict.
         every: Observe every k-th call of the model, in each phase.
         max_samples: Stop a layer's window at so many samples.
         statistics: Further statistics to measure: `rankme` takes a decomposition of its own.
@@ -100,7 +106,7 @@ def watch(
         )
     forget_compiled_code(model)
     model = unwrapped(model)
-    selected = select_layers(model, layers, settings)
+    selected = select_layers(model, layers, settings, outputs)
     writer = None
     if run is not None:
         writer = Writer.open(

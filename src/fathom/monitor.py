@@ -8,10 +8,12 @@ from types import TracebackType
 from typing import Self, SupportsFloat, SupportsIndex
 
 import torch
+from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from fathom.capture.capture import Capture
 from fathom.capture.hooks import detach
+from fathom.capture.masks import Mask, Masks
 from fathom.capture.window import Window
 from fathom.errors import ArgumentError, ClosedError, warn
 from fathom.settings import Settings
@@ -99,6 +101,29 @@ class Monitor:
         self._record(snapshot, windows)
         write_all(self._sinks, snapshot)
         return snapshot
+
+    def mask(self, mask: Tensor, *, decoder: Tensor | None = None) -> None:
+        """Say which positions of the next batch are real, where the model is not told so itself.
+
+        A model's own `attention_mask`, `decoder_attention_mask` or `key_padding_mask` arguments are
+        used unasked. The mask holds until the end of the model's next call.
+
+        Args:
+            mask: (b, t), 1 or True at real positions; of the encoder, where there are two sides.
+            decoder: (b, t) of the decoder.
+
+        Raises:
+            ArgumentError: If a mask has not two dimensions.
+        """
+        for name, given in (("mask", mask), ("decoder", decoder)):
+            if given is not None and given.ndim != 2:
+                raise ArgumentError(
+                    f"Monitor.mask: {name} must have shape (b, t), got {tuple(given.shape)}. "
+                    "Pass one truth value a token."
+                )
+        self._capture.mask(
+            Masks(Mask(mask, False), None if decoder is None else Mask(decoder, False))
+        )
 
     def pause(self) -> "_Pause":
         """Record nothing until `resume()`, or until the end of the `with` block.

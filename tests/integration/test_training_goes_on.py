@@ -145,7 +145,7 @@ def nested(layout: torch.layout) -> Callable[[Tensor], Tensor]:
 
 
 UNREADABLE = [
-    pytest.param(lambda x: {"logits": x}, "dict", id="dict"),
+    pytest.param(lambda x: {"words": "done"}, "dict", id="dict"),
     pytest.param(lambda x: "done", "str", id="string"),
     pytest.param(lambda x: None, "None", id="None"),
     pytest.param(lambda x: (), "tuple", id="empty tuple"),
@@ -241,7 +241,7 @@ def test_a_map_too_large_to_flatten_switches_that_layer_off_and_says_what_to_do(
 def test_warnings_that_are_errors_do_not_reach_the_training(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    model = Network(Apply(lambda x: {"logits": x}))
+    model = Network(Apply(lambda x: {"words": "done"}))
     with warnings.catch_warnings(), fathom.watch(model, layers=["*", "odd"]) as monitor:
         warnings.simplefilter("error")
         snapshot = train(monitor, model)
@@ -255,16 +255,17 @@ def test_warnings_that_are_errors_do_not_reach_the_training(
 STRICT = """
 import torch, fathom
 from torch import nn
+from types import SimpleNamespace
 class Odd(nn.Module):
     def forward(self, x):
-        return {"x": x}
+        return SimpleNamespace(x=x)
 class Dead:
     def write(self, snapshot): raise OSError("gone")
     def close(self): raise OSError("gone for good")
 model = nn.Sequential(nn.Linear(3, 4), Odd())
 with fathom.watch(model, layers=["0", "1"], sinks=[Dead()]) as monitor:
     for step in range(2):
-        model(torch.randn(5, 3))["x"].sum().backward()
+        model(torch.randn(5, 3)).x.sum().backward()
         snapshot = monitor.snapshot(step=step)
 print(list(snapshot.disabled), snapshot.train["0"].rows)
 """

@@ -1,14 +1,16 @@
 """What the watched layers of a model have shown since the last snapshot."""
 
+import inspect
 import threading
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from fathom.capture.hooks import FirstCallHook, Hook, detach
-from fathom.capture.layers import Layer, known_layers
+from fathom.capture.hooks import BeginHook, EndHook, FirstCallHook, LayerHook, detach
+from fathom.capture.layers import Layer, Pick, known_layers
+from fathom.capture.masks import Call, Mask, Masks
 from fathom.capture.window import Window
 from fathom.errors import warn
 from fathom.settings import Settings
@@ -34,6 +36,9 @@ class Capture:
         self._settings = settings
         self._lock = threading.Lock()
         self._token = torch.zeros((), device="cpu")
+        self._given: Masks | None = None
+        # Replicas of nn.DataParallel are called in threads, each with its own part of the batch.
+        self._current = threading.local()
         self._averaged = {f.name for f in known_layers(model) if f.kind in AVERAGED_KINDS}
         self._averaged |= {n for n, w in self.layers.items() if w.facts.kind in AVERAGED_KINDS}
         self._order: dict[str, None] = {}
@@ -65,17 +70,63 @@ class Capture:
         rank = {name: position for position, name in enumerate(self._order)}
         return sorted(windows.values(), key=lambda window: rank[window.layer.facts.name])
 
-    def _step(self, model: None, output: None) -> None:
-        """Note that a call of the root begins."""
+    def mask(self, masks: Masks) -> None:
+        """Use these masks instead of the root's own, until the end of its next call.
+
+        Args:
+            masks: The real positions.
+        """
+        self._given = masks
+
+    def began(self, masks: Masks) -> None:
+        """Note that a call of the root begins.
+
+        Args:
+            masks: Among its arguments.
+        """
+        if not _is_recomputing():
+            self._current.masks = masks
+
+    def stepped(self) -> None:
+        """Count a call of the root."""
         if self.active and not _is_recomputing():
             self._steps[self._phase] += 1
 
-    def _note_first(self, name: str, output: object) -> None:
-        """Note the place in the execution order of a layer that is not watched."""
+    def ended(self) -> None:
+        """Note that a call of the root ends."""
+        if not _is_recomputing():
+            self._current.masks, self._given = Masks(), None
+
+    def called(self, name: str) -> None:
+        """Note the place in the execution order of a layer that is not watched.
+
+        Args:
+            name: The layer.
+        """
         self._order.setdefault(name)
 
-    def _observe(self, layer: Layer, output: object) -> None:
-        """Add a call of a layer to its window; never raise."""
+    def observed(self, layer: Layer, output: object) -> None:
+        """Add a call of a layer to its window; never raise.
+
+        Args:
+            layer: The layer.
+            output: What it returned.
+        """
+        masks: Masks = getattr(self._current, "masks", Masks())
+        mask = masks.decoder if layer.in_decoder else masks.encoder
+        self._observe(layer, output, mask, layer.pick)
+
+    def observed_compiled(self, layer: Layer, output: Tensor, mask: Mask | None) -> None:
+        """Add a call of a layer in a compiled graph to its window; never raise.
+
+        Args:
+            layer: The layer.
+            output: The part of what it returned that is read.
+            mask: Of its sequence.
+        """
+        self._observe(layer, output, mask, lambda tensor: tensor)
+
+    def _observe(self, layer: Layer, output: object, mask: Mask | None, pick: Pick) -> None:
         name = layer.facts.name
         self._order.setdefault(name)
         if not self.active or name in self.disabled or _is_recomputing() or _is_transformed():
@@ -90,8 +141,11 @@ class Capture:
                 )
                 if step % self._settings.every:
                     window.skipped += 1
-                else:
-                    window.add(output, self._settings)
+                    return
+                if self._given is not None:
+                    mask = self._given.decoder if layer.in_decoder else self._given.encoder
+                real = None if mask is None else mask.real()
+                window.add(pick(output), real, self._settings)
         except Exception as error:  # noqa: BLE001 - nothing of ours may end the user's training
             self.disable(name, error, output)
 
@@ -119,17 +173,19 @@ class Capture:
         return "train" if self._model.training else "eval"
 
     def _attach(self) -> None:
+        root, call = self._model, Call()
+        names = list(inspect.signature(root.forward).parameters)
+        begin = BeginHook(self, self._token, call, names, counts=self._settings.every > 1)
+        self.handles.append(root.register_forward_pre_hook(begin, with_kwargs=True))
         for layer in self.layers.values():
-            hook = Hook(self._observe, layer, self._token)
+            hook = LayerHook(self, self._token, call, layer)
             self.handles.append(layer.module.register_forward_hook(hook))
         # Which layer is the output layer shows only when all that could be it have been called.
         for name in self._averaged - self.layers.keys():
-            first = FirstCallHook(self._note_first, name, self._token)
-            first.handle = self._model.get_submodule(name).register_forward_hook(first)
+            first = FirstCallHook(self, self._token, name)
+            first.handle = root.get_submodule(name).register_forward_hook(first)
             self.handles.append(first.handle)
-        if self._settings.every > 1:
-            step = Hook(self._step, None, self._token)
-            self.handles.append(self._model.register_forward_pre_hook(step))
+        self.handles.append(root.register_forward_hook(EndHook(self, self._token, call)))
 
 
 def _described(output: object) -> str:

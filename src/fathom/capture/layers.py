@@ -1,21 +1,20 @@
-"""Which modules are watched, of what kind each is, and how its output is read."""
+"""What fathom knows of modules: of what kind each is, and how its output is read."""
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from functools import partial
+from typing import Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from fathom.capture.rows import Reader, channels_second, features_last, recurrent
-from fathom.errors import LayerSelectionError
+from fathom.capture.rows import Reader, channels_second, features_last, main_output, recurrent
 from fathom.settings import Settings
 from fathom.snapshot import LayerFacts
 
-LayerFilter = Sequence[str] | Callable[[str, nn.Module], bool]
-"""Glob patterns on qualified names (`!` before one takes away), or a predicate."""
+Pick = Callable[[Any], Any]
+"""What a module returned -> the tensor, features last, that is its output."""
 
 WIDEST = 16_384
 """The widest layer that is watched without being named: its scatter takes 2 GiB."""
@@ -44,6 +43,7 @@ _CONV_WORDS = {
     "median": "median over positions",
     "flatten": "whole maps",
 }
+_CROSS_ATTENTION = re.compile(r"encdec|encoder_attn|cross_?att", re.IGNORECASE)
 _KNOWN_KINDS = ("linear", "convolution", "recurrent", "attention")
 
 
@@ -56,12 +56,16 @@ class Layer:
         module: The module itself.
         rows: What is a row, in words.
         read: How its output becomes rows.
+        pick: Which part of what the module returns is its output.
+        in_decoder: Whether it works on the decoder's sequence, in a model with two sides.
     """
 
     facts: LayerFacts
     module: nn.Module
     rows: str
     read: Reader
+    pick: Pick = main_output
+    in_decoder: bool = False
 
 
 def known_layers(model: nn.Module) -> list[LayerFacts]:
@@ -83,64 +87,20 @@ def known_layers(model: nn.Module) -> list[LayerFacts]:
     }
     return [
         facts
-        for facts, module in _all_modules(model)
+        for facts, module in all_modules(model)
         if facts.kind in _KNOWN_KINDS and id(module) not in inside_attention
     ]
 
 
-def select_layers(model: nn.Module, layers: LayerFilter | None, settings: Settings) -> list[Layer]:
-    """Find the layers to watch.
-
-    An exact name takes any module. A pattern takes the known layers that it matches and, where it
-    matches none of those, every module that it matches.
+def all_modules(model: nn.Module) -> list[tuple[LayerFacts, nn.Module]]:
+    """Return every module once, with all its names.
 
     Args:
-        model: The root.
-        layers: None for every known layer, glob patterns, or a predicate `(name, module) -> bool`.
-        settings: How outputs are read.
+        model: The root, whose own name is empty.
 
     Returns:
-        The layers, in order of registration, each module once.
-
-    Raises:
-        LayerSelectionError: If nothing matches, or a layer is too wide to be watched unasked.
+        In order of registration.
     """
-    everything = _all_modules(model)
-    if layers is not None and not callable(layers):
-        layers = [layers] if isinstance(layers, str) else list(layers)
-    if layers is None:
-        chosen = {facts.name for facts in known_layers(model)}
-        if not chosen:
-            raise LayerSelectionError(
-                "watch: model must have a linear, convolutional, recurrent or attention layer, "
-                f"got {type(model).__name__} with none. Name modules with layers=[...]."
-            )
-    elif callable(layers):
-        chosen = {facts.name for facts, module in everything if layers(facts.name, module)}
-        if not chosen:
-            raise LayerSelectionError(
-                "watch: layers must select at least one module, got a predicate that is true of "
-                f"none of {len(everything)}. It is called with (name, module)."
-            )
-    else:
-        chosen = _match(layers, [facts for facts, _ in everything], known_layers(model))
-    # Exact names alone say that somebody meant this very layer.
-    named = set() if layers is None or callable(layers) else set(layers)
-    for facts, _ in everything:
-        if facts.name in chosen and not named.intersection({facts.name, *facts.aliases}):
-            _refuse_wide(facts)
-    sequence_first = _sequence_first(model)
-    return [
-        Layer(
-            facts, module, *_reader(module, settings, sequence_first=id(module) in sequence_first)
-        )
-        for facts, module in everything
-        if facts.name in chosen
-    ]
-
-
-def _all_modules(model: nn.Module) -> list[tuple[LayerFacts, nn.Module]]:
-    """Return every module once, with all its names; the root's name is empty."""
     names: dict[nn.Module, list[str]] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         names.setdefault(module, []).append(name)
@@ -157,51 +117,6 @@ def _all_modules(model: nn.Module) -> list[tuple[LayerFacts, nn.Module]]:
         )
         for module, (first, *aliases) in names.items()
     ]
-
-
-def _match(
-    patterns: Iterable[str], everything: list[LayerFacts], known: list[LayerFacts]
-) -> set[str]:
-    chosen: set[str] = set()
-    for pattern in patterns:
-        if pattern.startswith("!"):
-            chosen -= _names_matching(pattern[1:], everything)
-            continue
-        exact = {facts.name for facts in everything if pattern in (facts.name, *facts.aliases)}
-        found = exact or _names_matching(pattern, known) or _names_matching(pattern, everything)
-        if not found:
-            names = [name for facts in everything for name in (facts.name, *facts.aliases)]
-            nearest = get_close_matches(pattern, names, n=3, cutoff=0.3)
-            nearest = nearest or [facts.name for facts in known[:3]]
-            raise LayerSelectionError(
-                f"watch: layers must match a module, got {pattern!r} that matches none. "
-                f"Nearest names: {', '.join(nearest) or 'none'}."
-            )
-        chosen |= found
-    if not chosen:
-        raise LayerSelectionError(
-            f"watch: layers must select at least one module, got {list(patterns)!r}. "
-            'Patterns with "!" take away from those before them: layers=["*", "!lm_head"].'
-        )
-    return chosen
-
-
-def _names_matching(pattern: str, candidates: list[LayerFacts]) -> set[str]:
-    return {
-        facts.name
-        for facts in candidates
-        if any(fnmatchcase(name, pattern) for name in (facts.name, *facts.aliases))
-    }
-
-
-def _refuse_wide(facts: LayerFacts) -> None:
-    if facts.width is not None and facts.width > WIDEST:
-        gibibytes = 8 * facts.width**2 / 2**30
-        raise LayerSelectionError(
-            f"watch: a layer must be at most {WIDEST:,} wide unless layers names it, got "
-            f"{facts.name} of width {facts.width:,}: {gibibytes:,.0f} GiB of memory a phase. Leave "
-            f'it out with layers=["*", "!{facts.name}"], or name it: layers=["{facts.name}"].'
-        )
 
 
 def _kind(module: nn.Module) -> str:
@@ -250,6 +165,36 @@ def _is_hugging_face_conv1d(module: nn.Module) -> bool:
     )
 
 
+def watchable(
+    model: nn.Module, names: Collection[str], settings: Settings, picks: Mapping[str, Pick]
+) -> list[Layer]:
+    """Return the layers of some names, with all that is known of how to read them.
+
+    Args:
+        model: The root.
+        names: First names of modules.
+        settings: How outputs are read.
+        picks: Which part of an output to read, by name, where it is not the main one.
+
+    Returns:
+        The layers, in order of registration.
+    """
+    everything = all_modules(model)
+    sequence_first = _sequence_first(model)
+    known = {facts.name for facts, _ in everything}
+    # A model has two sides where an encoder and a decoder stand side by side.
+    sides = sorted(n[: -len("encoder")] for n in known if n.split(".")[-1] == "encoder")
+    sides = [parent for parent in sides if f"{parent}decoder" in known]
+    layers = []
+    for facts, module in everything:
+        if facts.name in names:
+            rows, read = _reader(module, settings, sequence_first=id(module) in sequence_first)
+            pick = picks.get(facts.name, main_output)
+            in_decoder = bool(sides) and _is_in_decoder(facts.name, parent=sides[0])
+            layers.append(Layer(facts, module, rows, read, pick, in_decoder))
+    return layers
+
+
 def _reader(module: nn.Module, settings: Settings, *, sequence_first: bool) -> tuple[str, Reader]:
     """Return what is a row of a module, in words, and the function that takes them."""
     if isinstance(module, nn.RNNBase):
@@ -283,3 +228,13 @@ def _sequence_first(model: nn.Module) -> set[int]:
         )
         for part in module.modules()
     }
+
+
+def _is_in_decoder(name: str, *, parent: str) -> bool:
+    # What is on neither side, such as a head, comes after the decoder. A decoder's cross-attention
+    # makes its keys and values of the encoder's sequence.
+    *path, last = name.removeprefix(parent).split(".")
+    if "encoder" in [*path, last][:1]:
+        return False
+    crosses = any(_CROSS_ATTENTION.search(part) for part in path)
+    return not (crosses and last.startswith(("k", "v", "c_attn")))

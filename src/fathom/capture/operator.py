@@ -8,32 +8,23 @@ argument is a token that all hooks of a capture share, so that their order is ke
 
 import itertools
 import weakref
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-
-class Observer(Protocol):
-    """What stands behind an operator."""
-
-    def run(self, output: object) -> None:
-        """Do at run time what a hook does in eager mode; never raise."""
-
+from fathom.capture.masks import Mask
 
 _LIBRARY = torch.library.Library("fathom", "DEF")
-_LIBRARY.define("observe(Tensor output, Tensor(a!) token, int observer) -> ()")
-_LIBRARY.define("step(Tensor(a!) token, int observer) -> ()")
-
-_observers: "weakref.WeakValueDictionary[int, Observer]" = weakref.WeakValueDictionary()
+_observers: "weakref.WeakValueDictionary[int, Any]" = weakref.WeakValueDictionary()
 _numbers = itertools.count()
 
 
-def register(observer: Observer) -> int:
+def register(observer: object) -> int:
     """Return the number by which compiled graphs call an observer, for as long as it lives.
 
     Args:
-        observer: What to call; it is not kept alive.
+        observer: A hook, with a method named like the operator; it is not kept alive.
 
     Returns:
         The number, which is never given twice.
@@ -43,23 +34,23 @@ def register(observer: Observer) -> int:
     return number
 
 
-def _run(number: int, output: Tensor | None) -> None:
-    observer = _observers.get(number)
-    if observer is not None:
-        observer.run(output)
-
-
-def _observe(output: Tensor, token: Tensor, observer: int) -> None:
-    _run(observer, output)
+def _observe(
+    output: Tensor, mask: Tensor | None, marks_padding: bool, token: Tensor, observer: int
+) -> None:
+    if found := _observers.get(observer):
+        found.observe(output, None if mask is None else Mask(mask, marks_padding))
 
 
 def _step(token: Tensor, observer: int) -> None:
-    _run(observer, None)
+    if found := _observers.get(observer):
+        found.step()
 
 
-_LIBRARY.impl("observe", _observe, "CompositeExplicitAutograd")
-_LIBRARY.impl("step", _step, "CompositeExplicitAutograd")
-
-# While a graph is made there is nothing to observe.
-torch.library.register_fake("fathom::observe", lambda output, token, observer: None, lib=_LIBRARY)
-torch.library.register_fake("fathom::step", lambda token, observer: None, lib=_LIBRARY)
+for _name, _arguments, _function in (
+    ("observe", "Tensor output, Tensor? mask, bool marks_padding, ", _observe),
+    ("step", "", _step),
+):
+    _LIBRARY.define(f"{_name}({_arguments}Tensor(a!) token, int observer) -> ()")
+    _LIBRARY.impl(_name, _function, "CompositeExplicitAutograd")
+    # While a graph is made there is nothing to observe.
+    torch.library.register_fake(f"fathom::{_name}", lambda *arguments: None, lib=_LIBRARY)

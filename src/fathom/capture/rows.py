@@ -1,11 +1,11 @@
 """A layer's output -> rows (n, d): one function a shape of output.
 
-Each takes the output as the module returned it, and how many samples may still count, and returns
+Each takes the output, how many samples may still count, and which positions are real, and returns
 the rows with the number of samples behind them. What it returns may share memory with the output,
 which an in-place activation is about to overwrite: it is to be used before the hook returns.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
+from fathom.capture.masks import aligned, last_real
 from fathom.errors import ShapeError
 
 _INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -24,19 +25,42 @@ class Rows(NamedTuple):
     Attributes:
         values: (n, d), n observations of d features.
         samples: Independent items (images, sequences) behind them.
+        keep: (n,) bool, the rows that are no padding; None for all.
     """
 
     values: Tensor
     samples: int
+    keep: Tensor | None = None
 
 
-Reader = Callable[[Any, int | None], Rows]
-"""A layer's output and the samples that may still count (None: all) -> rows."""
+Reader = Callable[[Any, int | None, Tensor | None], Rows]
+"""A layer's output, the samples that may still count (None: all), the real positions -> rows."""
+
+
+def main_output(output: Any) -> Any:
+    """Return the part of an output that holds the representation.
+
+    Args:
+        output: As a module returned it.
+
+    Returns:
+        A tensor (or a packed sequence) as it is; of a tuple or list the first item; of a dict, such
+        as Hugging Face's ModelOutput, `last_hidden_state`, else `logits`, else the first tensor.
+    """
+    if isinstance(output, Mapping):
+        for name in ("last_hidden_state", "logits"):
+            if isinstance(output.get(name), Tensor):
+                return output[name]
+        return next((each for each in output.values() if isinstance(each, Tensor)), output)
+    if isinstance(output, list | tuple) and output and not isinstance(output, PackedSequence):
+        return output[0]
+    return output
 
 
 def features_last(
     output: Any,
     limit: int | None = None,
+    mask: Tensor | None = None,
     *,
     batch_axis: int = 0,
     sequences: bool = False,
@@ -44,8 +68,9 @@ def features_last(
     """Take every leading position as a row: tokens of (b, t, d) are b·t rows.
 
     Args:
-        output: (..., d), or a tuple whose first item is.
+        output: (..., d).
         limit: Take at most so many samples.
+        mask: (b, t) bool, the real positions.
         batch_axis: Where samples lie in an output of three dimensions or more.
         sequences: Whether an output of two dimensions is one sequence, (t, d), and so one sample.
 
@@ -67,13 +92,17 @@ def features_last(
     if tensor.ndim == 1 or (tensor.ndim == 2 and sequences):
         batch_axis, tensor = 0, tensor[None]
     axis = batch_axis if tensor.ndim > 2 else 0
+    keep = aligned(mask, tensor.shape[:-1], sequence_first=axis == 1)
+    if keep is not None:
+        keep = _first(keep.reshape(tensor.shape[:-1]), axis, limit).reshape(-1)
     tensor = _first(tensor, axis, limit)
-    return Rows(tensor.reshape(-1, tensor.shape[-1]), tensor.shape[axis])
+    return Rows(tensor.reshape(-1, tensor.shape[-1]), tensor.shape[axis], keep)
 
 
 def channels_second(
     output: Any,
     limit: int | None = None,
+    mask: Tensor | None = None,
     *,
     space: int | None = None,
     method: str = "positions",
@@ -84,6 +113,7 @@ def channels_second(
     Args:
         output: (b, c, *space), or (c, *space) of a single image.
         limit: Take at most so many samples.
+        mask: Not used; masks are of tokens.
         space: How many dimensions the map has; None for as many as the output has.
         method: `positions` for b·prod(space) rows of c; `mean`, `max` or `median` over the
             positions for b rows of c; `flatten` for b rows of c·prod(space).
@@ -116,30 +146,42 @@ def channels_second(
 
 
 def recurrent(
-    output: Any, limit: int | None = None, *, batch_first: bool = False, timesteps: str = "all"
+    output: Any,
+    limit: int | None = None,
+    mask: Tensor | None = None,
+    *,
+    batch_first: bool = False,
+    timesteps: str = "all",
 ) -> Rows:
     """Take every step of a recurrent layer as a row, or each sequence's last real step.
 
     Args:
-        output: (sequence, state) as the module returns it. The sequence is (b, t, d), (t, b, d)
-            or (t, d) of a single one, or packed, and then counts by its true lengths.
+        output: The sequence of hidden states: (b, t, d), (t, b, d) or (t, d) of a single one, or
+            packed, and then it counts by its true lengths.
         limit: Take at most so many samples.
+        mask: (b, t) bool, the real positions of an output that is not packed.
         batch_first: Whether b comes before t.
         timesteps: `all` or `last`.
 
     Returns:
         Rows of the hidden size (of both directions, where there are two).
     """
-    sequence = output if isinstance(output, Tensor) else output[0]
-    if isinstance(sequence, PackedSequence):
-        return _packed(sequence, limit, timesteps)
+    if isinstance(output, PackedSequence):
+        return _packed(output, limit, timesteps)
+    sequence = _tensor(output)
     if sequence.ndim == 2:
-        batch_first, sequence = True, sequence[None]
-    axis = 0 if batch_first else 1
-    sequence = _first(sequence, axis, limit)
+        sequence = sequence[None]
+    elif not batch_first:
+        sequence = sequence.transpose(0, 1)
+    fits = mask is not None and mask.shape == sequence.shape[:2]
+    sequence = _first(sequence, 0, limit)
+    samples, steps, width = sequence.shape
+    if mask is not None and fits:
+        mask = _first(last_real(mask) if timesteps == "last" else mask, 0, limit)
+        return Rows(sequence.reshape(-1, width), samples, mask.reshape(-1))
     if timesteps == "last":
-        sequence = sequence.narrow(1 - axis, sequence.shape[1 - axis] - 1, 1)
-    return Rows(sequence.reshape(-1, sequence.shape[-1]), sequence.shape[axis])
+        sequence = sequence.narrow(1, steps - 1, 1)
+    return Rows(sequence.reshape(-1, width), samples)
 
 
 def _packed(sequence: PackedSequence, limit: int | None, timesteps: str) -> Rows:
@@ -157,10 +199,9 @@ def _packed(sequence: PackedSequence, limit: int | None, timesteps: str) -> Rows
     return Rows(values if kept.all() else values[kept.to(values.device)], samples)
 
 
-def _tensor(output: Any) -> Tensor:
-    tensor = output[0] if isinstance(output, tuple) and output else output
+def _tensor(tensor: Any) -> Tensor:
     if not isinstance(tensor, Tensor):
-        raise ShapeError(f"rows: output must be a tensor, got {type(output).__name__}.")
+        raise ShapeError(f"rows: output must be a tensor, got {type(tensor).__name__}.")
     if tensor.layout not in (torch.strided, torch.jagged):
         raise ShapeError(f"rows: output must be a strided tensor, got layout {tensor.layout}.")
     return tensor.detach()

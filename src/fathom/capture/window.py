@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from fathom.capture.layers import WIDEST, Layer
 from fathom.errors import ShapeError
@@ -31,11 +32,12 @@ class Window:
     calls: int = 0
     skipped: int = 0
 
-    def add(self, output: object, settings: Settings) -> None:
+    def add(self, output: object, mask: Tensor | None, settings: Settings) -> None:
         """Add what one call of the layer returned, up to the samples that may still count.
 
         Args:
-            output: As the module returned it. Nothing of it is kept.
+            output: The part of it that is read. Nothing of it is kept.
+            mask: (b, t) bool, the real positions; None where all are.
             settings: Says how many samples may count.
 
         Raises:
@@ -47,7 +49,7 @@ class Window:
             limit = settings.max_samples - self.samples
             if limit <= 0:
                 return
-        values, samples = self.layer.read(output, limit)
+        values, samples, keep = self.layer.read(output, limit, mask)
         if values.is_meta:
             return
         if self.moments is None:
@@ -61,6 +63,6 @@ class Window:
             # Apple's GPUs hold no float64.
             home = torch.device("cpu") if values.device.type == "mps" else values.device
             self.moments = Moments.zeros(width, device=home)
-        self.moments.update(values)
+        self.moments.update(values, keep=keep)
         self.samples += samples
         self.calls += 1

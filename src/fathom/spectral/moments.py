@@ -78,7 +78,7 @@ class Moments:
         return self.mean.shape[0]
 
     @torch.no_grad()
-    def update(self, rows: Tensor) -> Self:
+    def update(self, rows: Tensor, *, keep: Tensor | None = None) -> Self:
         """Add rows, each once; one with a NaN or an infinity is dropped and counted.
 
         float64 rows are multiplied in float64, all others in float32 about the block's own mean
@@ -87,12 +87,13 @@ class Moments:
 
         Args:
             rows: (n, d), real, of any type and strides; n may be 0. It is only read.
+            keep: (n,) bool, the rows that count; None for all.
 
         Returns:
             Itself.
 
         Raises:
-            ShapeError: If `rows` is not (n, d) or holds complex numbers.
+            ShapeError: If `rows` is not (n, d) or holds complex numbers, or `keep` is not (n,).
         """
         if rows.ndim != 2 or rows.shape[1] != self.width or rows.is_complex():
             raise ShapeError(
@@ -100,10 +101,16 @@ class Moments:
                 f"{rows.dtype} of shape {tuple(rows.shape)}. Put the features last: "
                 f"rows.reshape(-1, {self.width})."
             )
+        if keep is not None and (keep.shape != rows.shape[:1] or keep.dtype != torch.bool):
+            raise ShapeError(
+                f"Moments.update: keep must be bool of shape ({rows.shape[0]},), got {keep.dtype} "
+                f"of shape {tuple(keep.shape)}. Pass one truth value a row."
+            )
         block_rows = max(1, min(_BLOCK_ROWS, _BLOCK_NUMBERS // self.width))
         with full_precision(rows.device.type):
-            for block in rows.detach().split(block_rows):
-                self._add(block)
+            for start in range(0, rows.shape[0], block_rows):
+                part = slice(start, start + block_rows)
+                self._add(rows.detach()[part], None if keep is None else keep[part])
         return self
 
     def merge(self, other: "Moments") -> Self:
@@ -138,9 +145,14 @@ class Moments:
         """
         return self.scatter / self.count.clamp(min=1)
 
-    def _add(self, block: Tensor) -> None:
+    def _add(self, block: Tensor, keep: Tensor | None) -> None:
         exact = block.dtype == torch.float64 or not block.is_floating_point()
         block = block.to(self.mean.device, torch.float64 if exact else torch.float32)
+        if not _may_branch(block.device):
+            self._add_without_branches(block, keep)
+            return
+        if keep is not None:
+            block = block[keep]
         shift = block.mean(0)
         if not shift.isfinite().all():
             finite = block.isfinite().all(1)
@@ -162,6 +174,21 @@ class Moments:
         self.scatter.addr_(missed, missed, alpha=-block.shape[0])
         self._merge(block.shape[0], shift.double() + missed, product)
 
+    def _add_without_branches(self, block: Tensor, keep: Tensor | None) -> None:
+        finite = block.isfinite().all(1)
+        counted = finite if keep is None else finite & keep
+        count = counted.sum()
+        self.dropped += (counted.numel() if keep is None else keep.sum()) - count
+        some = count.clamp(min=1)
+        block = block.where(counted[:, None], 0)
+        shift = (block.sum(0, dtype=torch.float64) / some).to(block.dtype)
+        centred = (block - shift).where(counted[:, None], 0)
+        missed = centred.sum(0, dtype=torch.float64) / some
+        weighted = missed * count.double().sqrt()
+        self.scatter.addr_(weighted, weighted, alpha=-1)
+        # Without rows the mean is 0/1, and has no weight.
+        self._merge(count, shift.double() + missed, centred.T @ centred)
+
     def _merge(self, count: Tensor | int, mean: Tensor, scatter: Tensor) -> None:
         # Two whole numbers would divide in torch's default type, float32 or less.
         share = count / (self.count + count).clamp(min=1).double()
@@ -171,3 +198,8 @@ class Moments:
         self.scatter.addr_(between, between)
         self.mean += apart * share
         self.count += count
+
+
+def _may_branch(device: torch.device) -> bool:
+    """Tell whether a look at a number is free; on a GPU all work before it must end first."""
+    return device.type == "cpu"

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D as HuggingFaceConv1D
 
-from fathom.capture.layers import WIDEST, Layer, LayerFilter, known_layers, select_layers
+from fathom.capture.layers import WIDEST, Layer, known_layers
+from fathom.capture.selection import LayerFilter, select_layers
 from fathom.errors import LayerSelectionError
 from fathom.settings import Settings
 
@@ -246,13 +247,13 @@ CHANNELS = {"positions": 3 * 16, "mean": 3, "max": 3, "median": 3, "flatten": 3}
 def test_a_convolution_is_read_as_the_settings_say(conv: str, count: int, name: str) -> None:
     model = nn.ModuleDict({"conv": nn.Conv2d(2, 5, 1), "norm": nn.BatchNorm2d(5)})
     [layer] = select(model, [name], conv=conv)
-    rows = layer.read(torch.randn(3, 5, 4, 4), None)
+    rows = layer.read(torch.randn(3, 5, 4, 4), None, None)
     assert rows.values.shape == (count, 80 if conv == "flatten" else 5)
     assert rows.samples == 3
     words = {"positions": "position", "max": "maximum", "flatten": "maps"}
     assert words.get(conv, conv) in layer.rows
     [layer] = select(model, [name], conv="flatten", downsample=2)
-    assert layer.read(torch.randn(3, 5, 4, 4), None).values.shape == (3, 20)
+    assert layer.read(torch.randn(3, 5, 4, 4), None, None).values.shape == (3, 20)
 
 
 @pytest.mark.parametrize("batch_first", [False, True])
@@ -261,10 +262,10 @@ def test_a_recurrent_layer_is_read_by_its_own_layout(batch_first: bool) -> None:
     output = module(torch.randn(3, 4, 2))
     samples, steps = (3, 4) if batch_first else (4, 3)
     [layer] = select(nn.ModuleDict({"gru": module}), None)
-    rows = layer.read(output, None)
+    rows = layer.read(layer.pick(output), None, None)
     assert (rows.values.shape, rows.samples, layer.rows) == ((12, 5), samples, "every time step")
     [layer] = select(nn.ModuleDict({"gru": module}), None, timesteps="last")
-    rows = layer.read(output, 2)
+    rows = layer.read(layer.pick(output), 2, None)
     assert (rows.values.shape, rows.samples, layer.rows) == ((2, 5), 2, "last time step")
     assert steps * samples == 12
 
@@ -278,6 +279,6 @@ def test_the_parts_of_a_transformer_layer_are_read_by_its_layout(
     samples = 3 if batch_first else 5
     for name in ("0.self_attn", "0.linear1", "0.norm1"):
         [layer] = select(model, [name])
-        assert layer.read(torch.randn(3, 5, 8), None).samples == samples
-        assert layer.read(torch.randn(3, 5, 8), 2).samples == 2
-        assert len(layer.read(torch.randn(3, 5, 8), 2).values) == 2 * (15 // samples)
+        assert layer.read(torch.randn(3, 5, 8), None, None).samples == samples
+        assert layer.read(torch.randn(3, 5, 8), 2, None).samples == 2
+        assert len(layer.read(torch.randn(3, 5, 8), 2, None).values) == 2 * (15 // samples)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence
 
-from fathom.capture.rows import Rows, channels_second, features_last, recurrent
+from fathom.capture.rows import Rows, channels_second, features_last, main_output, recurrent
 from fathom.errors import ShapeError
 
 Array = NDArray[np.float64]
@@ -70,7 +70,7 @@ def test_attention_output_is_the_first_of_a_tuple(limit: int | None) -> None:
     tokens = random(3, 5, 8)
     output = attention(tokens, tokens, tokens)
     expected = output[0].detach()[:limit].reshape(-1, 8)
-    rows = features_last(output, limit)
+    rows = features_last(main_output(output), limit)
     assert_rows(rows, expected.numpy(), samples=limit or 3, width=8)
 
 
@@ -222,7 +222,7 @@ def test_rows_of_sequences(
     sequences = output[0].detach() if batch_first else output[0].detach().transpose(0, 1)
     steps = range(sequences.shape[1]) if timesteps == "all" else [sequences.shape[1] - 1]
     expected = [sequence[t].numpy() for sequence in sequences[:limit] for t in steps]
-    rows = recurrent(output, limit, batch_first=batch_first, timesteps=timesteps)
+    rows = recurrent(output[0], limit, batch_first=batch_first, timesteps=timesteps)
     assert_rows(rows, expected, samples=len(sequences[:limit]), width=8)
 
 
@@ -232,7 +232,7 @@ def test_rows_of_a_single_sequence(batch_first: bool, timesteps: str) -> None:
     torch.manual_seed(0)
     output = nn.GRU(3, 4, batch_first=batch_first)(random(6, 3))
     expected = output[0].detach() if timesteps == "all" else output[0].detach()[-1:]
-    rows = recurrent(output, batch_first=batch_first, timesteps=timesteps)
+    rows = recurrent(output[0], batch_first=batch_first, timesteps=timesteps)
     assert_rows(rows, expected.numpy(), samples=1, width=4)
 
 
@@ -240,7 +240,7 @@ def test_rows_of_a_single_sequence(batch_first: bool, timesteps: str) -> None:
 def test_an_empty_batch_of_sequences_gives_no_rows(batch_first: bool) -> None:
     shape = (0, 5, 4) if batch_first else (5, 0, 4)
     for timesteps in ("all", "last"):
-        rows = recurrent((torch.zeros(shape), None), batch_first=batch_first, timesteps=timesteps)
+        rows = recurrent(torch.zeros(shape), batch_first=batch_first, timesteps=timesteps)
         assert rows.values.shape == (0, 4)
         assert rows.samples == 0
 
@@ -263,7 +263,7 @@ def test_packed_sequences_count_by_their_true_lengths(timesteps: str, batch_firs
     output, alone = packed_run()
     steps = torch.cat([one if timesteps == "all" else one[-1:] for one in alone])
     assert len(steps) == (sum(LENGTHS) if timesteps == "all" else len(LENGTHS))
-    rows = recurrent(output, batch_first=batch_first, timesteps=timesteps)
+    rows = recurrent(output[0], batch_first=batch_first, timesteps=timesteps)
     assert_rows(rows, steps.numpy(), samples=len(LENGTHS), width=4)
 
 
@@ -276,7 +276,7 @@ def test_a_limit_on_packed_sequences_takes_whole_ones(timesteps: str, limit: int
     assert order is not None
     taken = [alone[place] for place in order.tolist()[:limit]]
     expected = [one if timesteps == "all" else one[-1:] for one in taken]
-    rows = recurrent(output, limit, timesteps=timesteps)
+    rows = recurrent(output[0], limit, timesteps=timesteps)
     joined = torch.cat([torch.empty(0, 4), *expected])
     assert_rows(rows, joined.numpy(), samples=len(taken), width=4)
 
@@ -286,5 +286,5 @@ def test_a_packed_batch_of_equal_lengths_is_an_ordinary_one() -> None:
     module = nn.RNN(3, 4, batch_first=True)
     batch = random(4, 6, 3)
     packed = module(pack_padded_sequence(batch, [6] * 4, batch_first=True))
-    plain = recurrent(module(batch), batch_first=True)
-    assert_rows(recurrent(packed), plain.values.detach().numpy(), samples=4, width=4)
+    plain = recurrent(module(batch)[0], batch_first=True)
+    assert_rows(recurrent(packed[0]), plain.values.detach().numpy(), samples=4, width=4)
