@@ -104,6 +104,12 @@ def watch(
         raise ArgumentError(
             "watch: keep='covariance' must come with a run, got run=None. Pass a folder as run."
         )
+    for sink in sinks:
+        if not (hasattr(sink, "write") and hasattr(sink, "close")):
+            raise ArgumentError(
+                f"watch: sinks must have write(snapshot) and close(), got {sink!r}. "
+                "Pass objects of a class with these two methods."
+            )
     forget_compiled_code(model)
     model = unwrapped(model)
     selected = select_layers(model, layers, settings, outputs)

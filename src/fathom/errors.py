@@ -5,6 +5,7 @@
     │   ├── ShapeError                       a tensor of the wrong shape
     │   └── LayerSelectionError              no layer matches, or one is too wide
     ├── ClosedError (RuntimeError)           a monitor or a run used after close()
+    ├── NotObservedError (KeyError)          a layer has no reading in this snapshot
     ├── MissingExtraError (ImportError)      an optional package is not installed
     └── RunError (OSError)                   a run on disk cannot be made, read or written
         ├── RunExistsError (FileExistsError)
@@ -19,6 +20,7 @@ A message reads `where: argument must rule, got value. Fix.`
 
 import logging
 import warnings
+from difflib import get_close_matches
 
 
 class FathomError(Exception):
@@ -39,6 +41,14 @@ class LayerSelectionError(ArgumentError):
 
 class ClosedError(FathomError, RuntimeError):
     """A monitor or a run was used after it had been closed."""
+
+
+class NotObservedError(FathomError, KeyError):
+    """A layer has no reading here."""
+
+    def __str__(self) -> str:
+        """Return the message as it is; a KeyError would quote it."""
+        return str(self.args[0])
 
 
 class MissingExtraError(FathomError, ImportError):
@@ -81,7 +91,9 @@ def choose(value: str, choices: tuple[str, ...], *, where: str) -> None:
         ArgumentError: If `value` is not one of `choices`; the message lists them.
     """
     if value not in choices:
-        raise ArgumentError(f"{where} must be one of {', '.join(choices)}, got {value!r}.")
+        nearest = get_close_matches(str(value), choices, n=1)
+        fix = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise ArgumentError(f"{where} must be one of {', '.join(choices)}, got {value!r}.{fix}")
 
 
 def warn(message: str) -> None:

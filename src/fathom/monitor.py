@@ -18,7 +18,7 @@ from fathom.capture.window import Window
 from fathom.errors import ArgumentError, ClosedError, warn
 from fathom.settings import Settings
 from fathom.sinks.sink import Sink, close_all, write_all
-from fathom.snapshot import LayerFacts, Phase, Reading, Snapshot
+from fathom.snapshot import LayerFacts, Phase, Reading, Readings, Snapshot
 from fathom.spectral.moments import Moments
 from fathom.spectral.spectrum import Spectrum
 from fathom.store.writer import Writer
@@ -81,7 +81,7 @@ class Monitor:
         number = self._checked(step)
         numbers = {name: _number(name, value) for name, value in metrics.items()}
         windows = [window for window in self._capture.take() if window.moments is not None]
-        phases: dict[Phase, dict[str, Reading]] = {"train": {}, "eval": {}}
+        phases: dict[Phase, Readings] = {"train": Readings(), "eval": Readings()}
         for window in windows:
             reading = self._read(window)
             if reading is not None:
@@ -163,27 +163,29 @@ class Monitor:
 
     def __str__(self) -> str:
         """Say what is watched, how, and what memory it takes at the most."""
-        header = ("layer", "kind", "width", "rows", "memory")
-        rows = [header]
-        total = 0
+        rows = [("layer", "kind", "width", "rows", "memory")]
+        total, some_unknown = 0, False
         for facts in self._capture.facts:
             # One float64 scatter in each of two phases.
             memory = 2 * 8 * facts.width**2 if facts.width else None
             total += memory or 0
-            name = " = ".join((facts.name or "(model)", *facts.aliases))
+            some_unknown |= memory is None
             rows.append(
                 (
-                    name,
+                    " = ".join((facts.name or "(model)", *facts.aliases)),
                     facts.kind,
                     "?" if facts.width is None else str(facts.width),
                     self._capture.layers[facts.name].rows,
                     "?" if memory is None else size(memory),
                 )
             )
+        bound = "at least" if some_unknown else "up to"
         folder = "nothing is recorded" if self._writer is None else f"run {self._writer.folder}"
+        chosen = ", ".join(f"{name}={value!r}" for name, value in self.settings.chosen().items())
         return (
             f"{columns(rows, right=frozenset({2, 4}))}\n"
-            f"{self!r}: up to {size(total)} for the two phases; {folder}"
+            f"{self!r}: {bound} {size(total)} for the two phases; {folder}"
+            f"{f'; {chosen}' if chosen else ''}"
         )
 
     def _checked(self, step: SupportsIndex) -> int:
@@ -196,8 +198,7 @@ class Monitor:
         if self._last_step is not None and number <= self._last_step:
             raise ArgumentError(
                 f"snapshot: step must come after {self._last_step}, the last one recorded, got "
-                f"{number}. Take one snapshot a step, for both phases; to go back, watch with "
-                f"resume_from={number}."
+                f"{number}. Take one snapshot a step, for both phases together."
             )
         return number
 
@@ -269,7 +270,7 @@ def _number(name: str, value: object) -> float:
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ArgumentError(
             f"snapshot: {name} must be a number or a tensor of one element, got {value!r}. "
-            "Reduce it first, such as with .mean()."
+            "Pass a number; reduce a tensor first, such as with .mean()."
         ) from error
 
 

@@ -55,12 +55,17 @@ class Settings:
         _check_count("every", self.every, fix="Pass 1 for every step.")
         for name, value in (("downsample", self.downsample), ("max_samples", self.max_samples)):
             if value is not None:
-                _check_count(name, value, fix="Leave it out for no limit.")
+                _check_count(name, value, fix="Pass an int such as 10_000, or None for no limit.")
         if self.budget is not None:
             raise ArgumentError(
                 f"watch: budget must be None, which measures every row, got {self.budget!r}. "
                 "Use every= or max_samples= to measure fewer."
             )
+
+    def chosen(self) -> dict[str, Any]:
+        """Return the settings that are not the defaults."""
+        defaults = asdict(Settings())
+        return {name: each for name, each in asdict(self).items() if each != defaults[name]}
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as they are written into a run."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from fathom.errors import choose
+from fathom.errors import NotObservedError, choose
 from fathom.spectral.spectrum import Spectrum
 from fathom.spectral.table import Statistics
 
@@ -106,7 +106,24 @@ class Reading:
         return (
             f"Reading({self.layer.name}, {self.phase}: intrinsic dimension "
             f"{self.intrinsic_dimension} of {self.width}, saturation {self.saturation:.3f}, "
-            f"{self.rows_per_width:.1f} rows per width, {self.status})"
+            f"{self.rows_per_width:.1f} rows per width, {self.status}"
+            f"{f', {self.dropped} rows dropped' if self.dropped else ''})"
+        )
+
+
+class Readings(dict[str, Reading]):
+    """The readings of one phase by layer, in execution order."""
+
+    def __missing__(self, name: str) -> Reading:
+        """Say which layers there are.
+
+        Raises:
+            NotObservedError: Always.
+        """
+        there = ", ".join(self) or "none; was the model called in this phase?"
+        raise NotObservedError(
+            f"Snapshot: layer must be one that was observed in this phase, got {name!r}. "
+            f"There are: {there}"
         )
 
 
@@ -127,13 +144,13 @@ class Snapshot:
 
     step: int
     metrics: Mapping[str, float] = field(default_factory=dict)
-    train: Mapping[str, Reading] = field(default_factory=dict)
-    eval: Mapping[str, Reading] = field(default_factory=dict)
+    train: Readings = field(default_factory=Readings)
+    eval: Readings = field(default_factory=Readings)
     unobserved: tuple[str, ...] = ()
     disabled: Mapping[str, str] = field(default_factory=dict)
     output_layer: str | None = None
 
-    def phase(self, phase: str) -> Mapping[str, Reading]:
+    def phase(self, phase: str) -> Readings:
         """Return the readings of one phase.
 
         Args:
@@ -178,6 +195,8 @@ class Snapshot:
             if readings := self.phase(phase):
                 average = self.average_saturation(phase)
                 parts.append(f"{phase}: {len(readings)} layers, average saturation {average:.3f}")
+                if dropped := sum(reading.dropped for reading in readings.values()):
+                    parts.append(f"{dropped} rows with NaN or infinity dropped")
         parts += [f"{name}={value:g}" for name, value in self.metrics.items()]
         if self.unobserved:
             parts.append(f"unobserved: {', '.join(self.unobserved)}")

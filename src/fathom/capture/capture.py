@@ -3,6 +3,7 @@
 import inspect
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,7 @@ class Capture:
         self._averaged |= {n for n, w in self.layers.items() if w.facts.kind in AVERAGED_KINDS}
         self._order: dict[str, None] = {}
         self._windows: dict[tuple[str, Phase], Window] = {}
+        self._widths: dict[str, int] = {}
         self._steps: dict[Phase, int] = dict.fromkeys(PHASES, 0)
         try:
             self._attach()
@@ -52,10 +54,13 @@ class Capture:
 
     @property
     def facts(self) -> list[LayerFacts]:
-        """The watched layers, in execution order as far as it is known."""
+        """The watched layers, in execution order and with widths as far as these are known."""
         rank = {name: position for position, name in enumerate(self._order)}
         names = sorted(self.layers, key=lambda name: rank.get(name, len(rank)))
-        return [self.layers[name].facts for name in names]
+        return [
+            replace(facts, width=self._widths.get(facts.name, facts.width))
+            for facts in (self.layers[name].facts for name in names)
+        ]
 
     @property
     def output_layer(self) -> str | None:
@@ -146,6 +151,8 @@ class Capture:
                     mask = self._given.decoder if layer.in_decoder else self._given.encoder
                 real = None if mask is None else mask.real()
                 window.add(pick(output), real, self._settings)
+                if window.moments is not None:
+                    self._widths[name] = window.moments.width
         except Exception as error:  # noqa: BLE001 - nothing of ours may end the user's training
             self.disable(name, error, output)
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -190,6 +190,9 @@ def watchable(
         if facts.name in names:
             rows, read = _reader(module, settings, sequence_first=id(module) in sequence_first)
             pick = picks.get(facts.name, main_output)
+            if facts.kind == "convolution" and settings.conv == "flatten":
+                # As wide as the whole map, whose size only the first call tells.
+                facts = replace(facts, width=None)
             in_decoder = bool(sides) and _is_in_decoder(facts.name, parent=sides[0])
             layers.append(Layer(facts, module, rows, read, pick, in_decoder))
     return layers

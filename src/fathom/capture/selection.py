@@ -127,5 +127,6 @@ def _refuse_wide(facts: LayerFacts) -> None:
         raise LayerSelectionError(
             f"watch: a layer must be at most {WIDEST:,} wide unless layers names it, got "
             f"{facts.name} of width {facts.width:,}: {gibibytes:,.0f} GiB of memory a phase. Leave "
-            f'it out with layers=["*", "!{facts.name}"], or name it: layers=["{facts.name}"].'
+            f'it out with layers=["*", "!{facts.name}"], or name it: '
+            f'layers=["*", "{facts.name}"]. A snapshot then takes minutes.'
         )

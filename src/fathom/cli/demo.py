@@ -1,10 +1,12 @@
 """`fathom demo`."""
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from fathom.cli.show import console
@@ -13,6 +15,10 @@ from fathom.experiments.demo import EPOCHS, SmallVGG, train
 from fathom.snapshot import Snapshot
 from fathom.store.run import open_run
 from fathom.views.tables import print_snapshot
+
+# As the user can type it: a command in a virtual environment need not be on the path.
+_FOUND = shutil.which("fathom") or Path(sys.argv[0]).name != "fathom"
+_COMMAND = "fathom" if _FOUND else sys.argv[0]
 
 
 def demo(
@@ -30,10 +36,21 @@ def demo(
     _clear(run)
     terminal = console()
     typer.echo("Training a small VGG on scikit-learn's handwritten digits, watched by fathom")
-    snapshot: Snapshot | None = None
+    try:
+        snapshot = _train(run, epochs, terminal)
+    except KeyboardInterrupt:
+        typer.echo(f"Stopped. What was done is in {run}. Show it: {_COMMAND} show {run}")
+        raise typer.Exit(130) from None
+    terminal.print()
+    print_snapshot(snapshot, phase="eval", console=terminal, title=str(run))
+    typer.echo(f"\nThe run is in {run}. Show it again: {_COMMAND} show {run}")
+
+
+def _train(run: Path, epochs: int, terminal: Console) -> Snapshot:
+    snapshot = Snapshot(step=-1)
     with Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         TextColumn("{task.percentage:3.0f}%"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[now]}"),
@@ -41,18 +58,16 @@ def demo(
     ) as progress:
         task = progress.add_task("training", total=1.0, now="")
         for share, taken in train(run, epochs=epochs):
-            snapshot = taken or snapshot
-            now = "" if snapshot is None else _words(snapshot)
-            progress.update(task, completed=share, now=now)
-    if snapshot is not None:
-        terminal.print()
-        print_snapshot(snapshot, phase="eval", console=terminal, title=str(run))
-        typer.echo(f"\nThe run is in {run}. Show it again: fathom show {run}")
+            if taken is not None:
+                snapshot = taken
+                progress.update(task, now=_words(snapshot))
+            progress.update(task, completed=share)
+    return snapshot
 
 
 def _words(snapshot: Snapshot) -> str:
     return (
-        f"epoch {snapshot.step + 1}  average saturation {snapshot.average_saturation():.3f}  "
+        f"step {snapshot.step}  average saturation {snapshot.average_saturation():.3f}  "
         f"accuracy {snapshot.metrics['accuracy']:.3f}"
     )
 

@@ -118,7 +118,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     if not database.is_file():
         raise RunNotFoundError(
             f"open_run: path must be the folder of a run, got {path}, which holds none."
-            f"{_runs_below(path)}"
+            f"{_runs_near(path)}"
         )
     try:
         try:
@@ -150,6 +150,9 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
-def _runs_below(path: Path) -> str:
-    runs = sorted(str(found.parent) for found in path.glob(f"*/{DATABASE}"))
-    return f" There are runs at {', '.join(runs[:5])}." if runs else ""
+def _runs_near(path: Path) -> str:
+    """Name some runs in, beside or usually near a path that holds none."""
+    places = (path, path / "runs", path.parent, Path("runs"))
+    runs = sorted({str(found.parent) for place in places for found in place.glob(f"*/{DATABASE}")})
+    more = ", ..." if len(runs) > 5 else ""
+    return f" There are runs at {', '.join(runs[:5])}{more}." if runs else ""

@@ -15,7 +15,7 @@ from fathom.errors import (
     RunNotFoundError,
     choose,
 )
-from fathom.snapshot import PHASES, LayerFacts, Reading, Snapshot
+from fathom.snapshot import PHASES, LayerFacts, Reading, Readings, Snapshot
 from fathom.spectral.spectrum import Spectrum, second_moment_rankme
 from fathom.spectral.table import check_statistic
 from fathom.spectral.vectors import check_threshold
@@ -232,7 +232,7 @@ class Run:
             check_threshold(threshold, where="Run.snapshot")
         step = self._step(step, where="Run.snapshot")
         body = self._snapshot_body(step)
-        phases: dict[str, dict[str, Reading]] = {phase: {} for phase in PHASES}
+        phases = {phase: Readings() for phase in PHASES}
         facts = self.layer_facts
         for reading in self._readings(step, facts):
             if threshold is not None:
@@ -242,7 +242,7 @@ class Run:
         for phase in PHASES:
             readings = phases[phase]
             names = sorted(readings, key=lambda name: order.get(name, len(order)))
-            phases[phase] = {name: readings[name] for name in names}
+            phases[phase] = Readings({name: readings[name] for name in names})
         return Snapshot(
             step=step,
             metrics=body.get("metrics", {}),

@@ -228,8 +228,7 @@ def _resume(
                 f"watch: {name} must be {before[name]!r}, with which {folder} was recorded, got "
                 f"{now[name]!r}. Pass the same, or another path."
             )
-    if settings.conv != "flatten":
-        _check_widths(connection, folder, layers)
+    _check_layers(connection, folder, layers)
     if resume_from is not None:
         with connection as transaction:
             for table in ("snapshots", "readings"):
@@ -237,9 +236,14 @@ def _resume(
         remove_covariances(folder, from_step=resume_from)
 
 
-def _check_widths(connection: sqlite3.Connection, folder: Path, layers: list[LayerFacts]) -> None:
+def _check_layers(connection: sqlite3.Connection, folder: Path, layers: list[LayerFacts]) -> None:
     rows = connection.execute("SELECT name, body, checksum FROM layers")
     widths = {name: unsealed(("layer", name), body, seal)["width"] for name, body, seal in rows}
+    if widths and widths.keys().isdisjoint(facts.name for facts in layers):
+        raise RunError(
+            f"watch: model must have a layer of the run at {folder}, got one without any of "
+            f"{', '.join(list(widths)[:5])}. This is another model; pass another path."
+        )
     for facts in layers:
         before = widths.get(facts.name)
         if before is not None and facts.width is not None and before != facts.width:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -82,7 +82,8 @@ def print_snapshot(
     else:
         console.print(f"No layer was observed in the {phase} phase.", highlight=False)
     for line in _footer(snapshot, phase):
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        # In a terminal lines break between words; in a pipe they do not break.
+        console.print(line, highlight=False, soft_wrap=not console.is_terminal, markup=False)
 
 
 def bar(share: float, width: int, *, ascii_only: bool = False) -> str:
@@ -104,30 +105,62 @@ def bar(share: float, width: int, *, ascii_only: bool = False) -> str:
     return ("█" * full + _EIGHTHS[eighths]).rstrip()
 
 
+class _Layout(NamedTuple):
+    """What of the table a terminal has room for, beside the layer's name and its numbers."""
+
+    kind: bool
+    bar: int
+    status: bool
+    rows: bool
+
+    def width(self, rows: list[Row]) -> int:
+        """Return the width of the table, in characters, where no name is folded."""
+        name, kind = (max(len(row[key]) for row in rows) + 2 for key in ("layer", "kind"))
+        saturation = max(len("saturation"), len("0.123 ") + self.bar) + 2
+        numbers = len("width  dimension  ") + saturation
+        last = len("123,456 provisional") if self.status else len("rows/width")
+        return name + kind * self.kind + numbers + last * self.rows
+
+
+_LAYOUTS = (
+    _Layout(kind=True, bar=20, status=True, rows=True),
+    _Layout(kind=True, bar=8, status=True, rows=True),
+    _Layout(kind=False, bar=8, status=True, rows=True),
+    _Layout(kind=False, bar=0, status=True, rows=True),
+    _Layout(kind=False, bar=0, status=False, rows=True),
+    _Layout(kind=False, bar=0, status=False, rows=False),
+)
+
+
 def _table(rows: list[Row], console: Console) -> Table:
-    roomy = console.width >= 100
+    fitting = [each for each in _LAYOUTS if each.width(rows) <= console.width]
+    # Of names that never fit, rather fold the name than leave out what the table is for.
+    layout = fitting[0] if fitting else _LAYOUTS[-1 if console.width < 60 else 2]
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold underline")
-    table.add_column("layer", overflow="fold", min_width=min(12, _longest(rows, "layer")))
-    if console.width >= 80:
+    table.add_column(
+        "layer", overflow="fold", min_width=min(12, max(len(row["layer"]) for row in rows))
+    )
+    if layout.kind:
         table.add_column("kind", no_wrap=True)
     table.add_column("width", justify="right", no_wrap=True)
     table.add_column("dimension", justify="right", no_wrap=True)
     table.add_column("saturation", no_wrap=True)
-    table.add_column("rows/width", no_wrap=True)
+    if layout.rows:
+        table.add_column("rows/width", no_wrap=True)
     ascii_only = not console.encoding.lower().startswith("utf")
     for row in rows:
-        drawn = bar(row["saturation"], 20 if roomy else 8, ascii_only=ascii_only)
+        drawn = bar(row["saturation"], layout.bar, ascii_only=ascii_only)
         cells: list[Text | str] = [Text(row["layer"])]
-        if console.width >= 80:
+        if layout.kind:
             cells.append(row["kind"])
         cells += [
             str(row["width"]),
             _number(row["intrinsic_dimension"], "d"),
             Text.assemble(f"{_number(row['saturation'], '.3f'):>5} ", (drawn, "blue")),
-            Text.assemble(
-                f"{_few(row['rows_per_width']):>6} ", (row["status"], _STATUS_STYLES[row["status"]])
-            ),
         ]
+        if layout.rows:
+            status = (row["status"], _STATUS_STYLES[row["status"]]) if layout.status else ""
+            cells.append(Text.assemble(f"{_few(row['rows_per_width']):>6} ", status))
         table.add_row(*cells)
     return table
 
@@ -139,12 +172,15 @@ def _footer(snapshot: Snapshot, phase: str) -> list[str]:
         without = snapshot.output_layer
         aside = f", without the output layer {without}" if without in snapshot.phase(phase) else ""
         lines.append(f"average saturation {average:.3f}{aside}")
+    elif snapshot.phase(phase):
+        lines.append("no average saturation: no linear or convolutional layer but the output layer")
     if snapshot.metrics:
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in snapshot.metrics.items())
         lines.append(numbers)
     if any(reading.status == "provisional" for reading in snapshot.phase(phase).values()):
         lines.append(
-            "provisional: fewer than 10 rows per width; the dimension is too low. Observe more data"
+            "provisional: fewer than 10 rows per width, so the dimension is too low; "
+            "use a longer window"
         )
     for name, reading in snapshot.phase(phase).items():
         if reading.dropped:
@@ -157,10 +193,6 @@ def _footer(snapshot: Snapshot, phase: str) -> list[str]:
 
 def _few(count: float) -> str:
     return f"{count:,.0f}" if count >= 10 else f"{count:.1f}"
-
-
-def _longest(rows: list[Row], key: str) -> int:
-    return max(len(row[key]) for row in rows)
 
 
 def _number(value: float, form: str) -> str:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from fathom.snapshot import LayerFacts, Reading, Snapshot
+from fathom.snapshot import LayerFacts, Reading, Readings, Snapshot
 from fathom.spectral.spectrum import Spectrum
 from fathom.views.tables import bar, layer_rows, print_snapshot
 
@@ -25,7 +25,7 @@ def reading(name: str, *, dimension: int, width: int = 10, rows: int = 1000) -> 
 
 
 def snapshot(*readings: Reading) -> Snapshot:
-    return Snapshot(step=7, eval={each.layer.name: each for each in readings})
+    return Snapshot(step=7, eval=Readings({each.layer.name: each for each in readings}))
 
 
 def printed(
