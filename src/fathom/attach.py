@@ -13,9 +13,10 @@ from torch import nn
 
 from fathom.capture.capture import Capture
 from fathom.capture.compiled import forget_compiled_code, unwrapped
+from fathom.capture.hooks import detach
 from fathom.capture.layers import Pick
 from fathom.capture.selection import LayerFilter, select_layers
-from fathom.errors import ArgumentError
+from fathom.errors import ArgumentError, whole_number
 from fathom.monitor import Monitor
 from fathom.settings import Settings, names_of
 from fathom.sinks.sink import Sink
@@ -104,31 +105,49 @@ def watch(
         raise ArgumentError(
             "watch: keep='covariance' must come with a run, got run=None. Pass a folder as run."
         )
+    _check_resume(run, resume, resume_from)
+    _check_sinks(sinks)
+    original = unwrapped(model)
+    selected = select_layers(original, layers, settings, outputs)
+    capture = Capture(original, selected, settings)
+    writer = None
+    try:
+        if run is not None:
+            writer = Writer.open(
+                run,
+                facts=_facts(original),
+                settings=settings,
+                layers=[layer.facts for layer in selected],
+                resume=resume,
+                resume_from=resume_from,
+            )
+        forget_compiled_code(model)
+        return Monitor(capture, settings, writer, tuple(sinks))
+    except BaseException:
+        detach(capture.handles)
+        if writer is not None:
+            writer.close()
+        raise
+
+
+def _check_resume(run: object, resume: bool, resume_from: int | None) -> None:
+    if run is not None and not isinstance(run, str | os.PathLike):
+        raise ArgumentError(f"watch: run must be a path, got {run!r}. Pass the name of a folder.")
+    if not isinstance(resume, bool):
+        raise ArgumentError(f"watch: resume must be True or False, got {resume!r}. Pass True.")
+    if resume_from is not None:
+        whole_number(resume_from, where="watch: resume_from")
+
+
+def _check_sinks(sinks: Sequence[Sink]) -> None:
+    if not isinstance(sinks, Sequence) or isinstance(sinks, str):
+        raise ArgumentError(f"watch: sinks must be a list of sinks, got {sinks!r}. Pass [sink].")
     for sink in sinks:
         if not (hasattr(sink, "write") and hasattr(sink, "close")):
             raise ArgumentError(
                 f"watch: sinks must have write(snapshot) and close(), got {sink!r}. "
                 "Pass objects of a class with these two methods."
             )
-    forget_compiled_code(model)
-    model = unwrapped(model)
-    selected = select_layers(model, layers, settings, outputs)
-    writer = None
-    if run is not None:
-        writer = Writer.open(
-            run,
-            facts=_facts(model),
-            settings=settings,
-            layers=[layer.facts for layer in selected],
-            resume=resume,
-            resume_from=resume_from,
-        )
-    try:
-        return Monitor(Capture(model, selected, settings), settings, writer, tuple(sinks))
-    except BaseException:
-        if writer is not None:
-            writer.close()
-        raise
 
 
 def _facts(model: nn.Module) -> Mapping[str, Any]:

@@ -21,6 +21,8 @@ A message reads `where: argument must rule, got value. Fix.`
 import logging
 import warnings
 from difflib import get_close_matches
+from operator import index
+from typing import SupportsIndex
 
 
 class FathomError(Exception):
@@ -94,6 +96,28 @@ def choose(value: str, choices: tuple[str, ...], *, where: str) -> None:
         nearest = get_close_matches(str(value), choices, n=1)
         fix = f" Did you mean {nearest[0]!r}?" if nearest else ""
         raise ArgumentError(f"{where} must be one of {', '.join(choices)}, got {value!r}.{fix}")
+
+
+def whole_number(value: object, *, where: str) -> int:
+    """Refuse what is not a whole number that a database can hold.
+
+    Args:
+        value: What came.
+        where: The function and argument, for the message.
+
+    Returns:
+        The value as an int.
+
+    Raises:
+        ArgumentError: If it is none, or takes more than 64 bits.
+    """
+    number = index(value) if isinstance(value, SupportsIndex) else None
+    if number is None or isinstance(value, bool) or not -(2**63) <= number < 2**63:
+        raise ArgumentError(
+            f"{where} must be a whole number of at most 64 bits, got {value!r}. Pass the epoch or "
+            "the number of the training step."
+        )
+    return number
 
 
 def warn(message: str) -> None:

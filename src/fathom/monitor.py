@@ -1,9 +1,9 @@
 """The monitor: joins capture, spectra, the run on disk and the sinks."""
 
+import os
 import weakref
 from collections.abc import Iterable
 from dataclasses import replace
-from operator import index
 from types import TracebackType
 from typing import Self, SupportsFloat, SupportsIndex
 
@@ -15,7 +15,7 @@ from fathom.capture.capture import Capture
 from fathom.capture.hooks import detach
 from fathom.capture.masks import Mask, Masks
 from fathom.capture.window import Window
-from fathom.errors import ArgumentError, ClosedError, warn
+from fathom.errors import ArgumentError, ClosedError, RunBusyError, warn, whole_number
 from fathom.settings import Settings
 from fathom.sinks.sink import Sink, close_all, write_all
 from fathom.snapshot import LayerFacts, Phase, Reading, Readings, Snapshot
@@ -48,7 +48,10 @@ class Monitor:
         self._writer = writer
         self._sinks = list(sinks)
         self._last_step = None if writer is None else writer.last_step
-        self._closer = weakref.finalize(self, _release, capture.handles, writer, self._sinks)
+        self._process = os.getpid()
+        self._closer = weakref.finalize(
+            self, _release, self._process, capture.handles, writer, self._sinks
+        )
 
     @property
     def layers(self) -> list[str]:
@@ -98,8 +101,10 @@ class Monitor:
             output_layer=self._capture.output_layer,
         )
         self._last_step = snapshot.step
-        self._record(snapshot, windows)
-        write_all(self._sinks, snapshot)
+        # A forked child has copies of the run and the sinks, but they are its parent's.
+        if self._process == os.getpid():
+            self._record(snapshot, windows)
+            write_all(self._sinks, snapshot)
         return snapshot
 
     def mask(self, mask: Tensor, *, decoder: Tensor | None = None) -> None:
@@ -189,12 +194,7 @@ class Monitor:
         )
 
     def _checked(self, step: SupportsIndex) -> int:
-        number = index(step) if isinstance(step, SupportsIndex) else None
-        if number is None or isinstance(step, bool) or not -(2**63) <= number < 2**63:
-            raise ArgumentError(
-                f"snapshot: step must be a whole number of at most 64 bits, got {step!r}. Pass the "
-                "epoch or the number of the training step."
-            )
+        number = whole_number(step, where="snapshot: step")
         if self._last_step is not None and number <= self._last_step:
             raise ArgumentError(
                 f"snapshot: step must come after {self._last_step}, the last one recorded, got "
@@ -238,6 +238,11 @@ class Monitor:
                 layers=[observed[name] for name in self.layers if name in observed],
                 covariances=covariances,
             )
+        except RunBusyError as error:
+            warn(
+                f"fathom: step {snapshot.step} could not be recorded yet; it is tried again at the "
+                f"next snapshot, and at close. {error}"
+            )
         except Exception as error:  # noqa: BLE001 - nothing of ours may end the user's training
             self._writer.close()
             self._writer = None
@@ -274,8 +279,11 @@ def _number(name: str, value: object) -> float:
         ) from error
 
 
-def _release(handles: list[RemovableHandle], writer: Writer | None, sinks: list[Sink]) -> None:
+def _release(
+    process: int, handles: list[RemovableHandle], writer: Writer | None, sinks: list[Sink]
+) -> None:
     detach(handles)
-    if writer is not None:
-        writer.close()
-    close_all(sinks)
+    if process == os.getpid():
+        if writer is not None:
+            writer.close()
+        close_all(sinks)

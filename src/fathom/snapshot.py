@@ -120,7 +120,10 @@ class Readings(dict[str, Reading]):
         Raises:
             NotObservedError: Always.
         """
-        there = ", ".join(self) or "none; was the model called in this phase?"
+        there = (
+            ", ".join(name or "(model)" for name in self)
+            or "none; was the model called in this phase?"
+        )
         raise NotObservedError(
             f"Snapshot: layer must be one that was observed in this phase, got {name!r}. "
             f"There are: {there}"

@@ -15,6 +15,7 @@ from torch import nn
 
 import fathom
 from fathom.cli.main import app, main
+from fathom.experiments.demo import SmallVGG
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -171,6 +172,35 @@ def test_the_demo_never_removes_another_run(command: Command, run: Path) -> None
     assert status == 2
     assert "--run" in err
     assert fathom.open_run(run).steps == [0, 1, 2]
+
+
+def test_the_demo_never_removes_a_file_that_is_not_its_own(
+    command: Command, tmp_path: Path
+) -> None:
+    for name in ("thesis.tex", "covariances/mine.npy", "sub/file"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    for _ in range(2):
+        assert command("demo", "--run", tmp_path, "--epochs", 1)[0] == 0
+    for name in ("thesis.tex", "covariances/mine.npy", "sub/file"):
+        assert (tmp_path / name).read_text() == "mine"
+
+
+def test_the_demo_does_not_take_a_run_from_a_training(command: Command, tmp_path: Path) -> None:
+    command("demo", "--run", tmp_path / "run", "--epochs", 1)
+    with fathom.watch(SmallVGG(), tmp_path / "run", resume=True):
+        status, _, err = command("demo", "--run", tmp_path / "run", "--epochs", 1)
+    assert status == 2
+    assert "writes now" in err
+    assert fathom.open_run(tmp_path / "run").steps == [0]
+
+
+def test_a_progress_bar_shows_the_live_average_saturation(command: Command, tmp_path: Path) -> None:
+    _, out, _ = command("demo", "--run", tmp_path / "run", "--epochs", 2)
+    bar = out.split("\n\n")[0]
+    average = fathom.open_run(tmp_path / "run").snapshot().average_saturation()
+    assert "100%" in bar
+    assert f"step 1  average saturation {average:.3f}" in bar
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,18 @@ REFUSED: list[Any] = [
     pytest.param({"every": 0}, ["every", ">= 1", "got 0", "Pass 1"], id="every=0"),
     pytest.param({"every": 1.5}, ["every", "whole number", "got 1.5"], id="every=1.5"),
     pytest.param({"every": True}, ["every", "whole number", "got True"], id="every=True"),
-    pytest.param({"max_samples": -1}, ["max_samples", "got -1", "Leave it out"], id="max_samples"),
+    pytest.param({"max_samples": -1}, ["max_samples", "got -1", "None for no"], id="max_samples"),
     pytest.param({"max_samples": 0}, ["max_samples", "got 0"], id="max_samples=0"),
-    pytest.param({"downsample": 0}, ["downsample", "got 0", "Leave it out"], id="downsample=0"),
+    pytest.param({"downsample": 0}, ["downsample", "got 0", "None for no"], id="downsample=0"),
     pytest.param({"downsample": "4"}, ["downsample", "got '4'"], id="downsample='4'"),
     pytest.param({"budget": 0.02}, ["budget", "None", "0.02", "every="], id="budget"),
+    pytest.param({"resume_from": "2"}, ["resume_from", "whole number", "'2'"], id="from='2'"),
+    pytest.param({"resume_from": 1.5}, ["resume_from", "got 1.5"], id="from=1.5"),
+    pytest.param({"resume": "no"}, ["resume", "True or False", "'no'"], id="resume='no'"),
+    pytest.param({"sinks": print}, ["sinks", "list"], id="sinks=print"),
+    pytest.param({"sinks": "csv"}, ["sinks", "list", "'csv'"], id="sinks='csv'"),
+    pytest.param({"sinks": ["csv"]}, ["sinks", "write(snapshot)", "'csv'"], id="sinks=['csv']"),
+    pytest.param({"conv": "mena"}, ["conv", "positions", "Did you mean 'mean'"], id="conv='mena'"),
     pytest.param({"layers": []}, ["layers", "[]"], id="layers=[]"),
     pytest.param({"layers": ["conv9"]}, ["layers", "'conv9'", "Nearest names"], id="no such layer"),
     pytest.param({"layers": ["0", "9.*"]}, ["layers", "'9.*'"], id="one pattern of two"),
@@ -125,7 +132,7 @@ def test_a_very_wide_layer_is_refused_unless_named(layers: Any) -> None:
     model = nn.ModuleDict({"narrow": nn.Linear(2, 3), "wide": nn.Linear(1, WIDE)})
     with pytest.raises(fathom.LayerSelectionError) as refusal:
         fathom.watch(model, layers=layers)
-    for word in ("wide", "16,384", "16,385", "2 GiB", '"!wide"', 'layers=["wide"]'):
+    for word in ("wide", "16,384", "16,385", "2 GiB", '"!wide"', 'layers=["*", "wide"]'):
         assert word in str(refusal.value)
     assert hooks_on(model) == 0
 
@@ -163,3 +170,19 @@ def test_an_unknown_phase_is_refused(phase: Any) -> None:
     snapshot = fathom.Snapshot(step=0)
     with pytest.raises(fathom.ArgumentError, match=rf"phase must be one of train, eval.*{phase}"):
         snapshot.average_saturation(phase)
+
+
+def test_a_run_that_is_no_path_is_refused() -> None:
+    with pytest.raises(fathom.ArgumentError, match="run must be a path, got 5"):
+        fathom.watch(nn.Linear(2, 2), 5)  # type: ignore[arg-type]
+
+
+def test_a_layer_without_a_reading_is_named_with_those_that_have_one() -> None:
+    model = nn.Linear(2, 2)
+    with fathom.watch(model) as monitor:
+        model(torch.randn(5, 2))
+        snapshot = monitor.snapshot(0)
+    with pytest.raises(fathom.NotObservedError, match=r"got 'nope'\. There are: \(model\)$"):
+        snapshot.train["nope"]
+    with pytest.raises(KeyError, match="was the model called in this phase"):
+        snapshot.eval[""]

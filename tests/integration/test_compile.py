@@ -155,9 +155,7 @@ def test_a_model_that_ran_compiled_before_is_compiled_once_more(given: str) -> N
     model = Net()
     compiled: Any = torch.compile(model, fullgraph=True, backend="eager")
     compiled(images(4))
-    with pytest.warns(fathom.FathomWarning, match="before it was watched"):
-        monitor = fathom.watch(model if given == "model" else compiled)
-    with monitor:
+    with fathom.watch(model if given == "model" else compiled) as monitor:
         compiled(images(4))
         assert list(monitor.snapshot(0).train) == ["conv", "hidden", "out"]
 
@@ -165,11 +163,34 @@ def test_a_model_that_ran_compiled_before_is_compiled_once_more(given: str) -> N
 def test_a_compiled_module_of_torch_itself_is_noticed_too() -> None:
     compiled: Any = torch.compile(nn.Sequential(nn.Linear(3, 3)), backend="eager")
     compiled(torch.randn(4, 3))
-    with pytest.warns(fathom.FathomWarning, match="before it was watched"):
-        monitor = fathom.watch(compiled)
-    with monitor:
+    with fathom.watch(compiled) as monitor:
         compiled(torch.randn(4, 3))
         assert monitor.snapshot(0).train["0"].rows == 4
+
+
+def test_other_compiled_models_are_left_alone() -> None:
+    class Other(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 2
+
+    other: Any = torch.compile(Other(), backend="eager")
+    other(torch.ones(3))
+    graphs = counters["stats"]["unique_graphs"]
+    with fathom.watch(Net()):
+        other(torch.ones(3))
+    with pytest.raises(fathom.LayerSelectionError):
+        fathom.watch(Net(), layers=["nope"])
+    other(torch.ones(3))
+    assert counters["stats"]["unique_graphs"] == graphs
+
+
+def test_a_model_watched_in_inference_mode_runs_compiled_outside_it() -> None:
+    model = Net()
+    with torch.inference_mode():
+        monitor = fathom.watch(model)
+    with monitor:
+        torch.compile(model, fullgraph=True, backend="eager")(images(4)).sum().backward()
+        assert list(monitor.snapshot(0).train) == ["conv", "hidden", "out"]
 
 
 def test_a_model_compiled_but_not_run_yet_is_watched_without_a_word() -> None:

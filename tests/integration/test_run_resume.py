@@ -151,12 +151,15 @@ def test_resume_from_drops_that_step_and_all_later_ones(
             assert run.covariance("0")[0].shape == (5, 5)
 
 
-@pytest.mark.parametrize("options", [{"resume": True}, {"resume_from": 3}], ids=["resume", "from"])
-def test_resume_where_nothing_is_starts_a_new_run(
-    tmp_path: Path, options: dict[str, bool | int]
-) -> None:
+def test_resume_from_a_step_needs_a_run(tmp_path: Path) -> None:
+    with pytest.raises(fathom.RunNotFoundError, match="resume_from must come with a path"):
+        fathom.watch(small(), tmp_path / "run", resume_from=3)
+    assert not (tmp_path / "run").exists()
+
+
+def test_resume_where_nothing_is_starts_a_new_run(tmp_path: Path) -> None:
     model = small()
-    with fathom.watch(model, tmp_path / "a" / "run", **options) as monitor:  # type: ignore[arg-type]
+    with fathom.watch(model, tmp_path / "a" / "run", resume=True) as monitor:
         record(monitor, model, range(2))
     assert list(content(tmp_path / "a" / "run")) == [0, 1]
 

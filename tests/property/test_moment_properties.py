@@ -97,7 +97,8 @@ def test_the_covariance_is_that_of_the_reference(rows: Tensor) -> None:
     moments = of(rows)
     assert int(moments.count) == len(rows)
     expected = reference.covariance(rows.double().numpy())
-    resolution = (DTYPES[rows.dtype] * np.abs(rows.double().numpy()).max()) ** 2
+    # Where all rows are equal the expected spread is 0, and what is left is float64's rounding.
+    resolution = (1e-12 * np.abs(rows.double().numpy()).max()) ** 2
     np.testing.assert_allclose(
         moments.covariance().numpy(),
         expected,
@@ -128,7 +129,7 @@ def test_intrinsic_dimension_is_that_of_the_reference(
     rows = torch.cat(batches)
     assume(len(rows) > 1)
     truth = reference.eigenvalues(rows.double().numpy())
-    assume(reference.margin_at_cut(truth, threshold) > 1e-4)
+    assume(reference.margin_at_cut(truth, threshold) > DTYPES[rows.dtype])
     moments = Moments.zeros(rows.shape[1])
     for batch in batches:
         moments.update(batch)

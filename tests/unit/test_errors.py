@@ -13,6 +13,7 @@ RAISED = {
     errors.ShapeError: ValueError,
     errors.LayerSelectionError: ValueError,
     errors.ClosedError: RuntimeError,
+    errors.NotObservedError: KeyError,
     errors.MissingExtraError: ImportError,
     errors.RunError: OSError,
     errors.RunExistsError: FileExistsError,
@@ -67,7 +68,7 @@ def test_choose_passes_what_is_allowed() -> None:
 
 @pytest.mark.parametrize("value", ["median", "", "MEAN"])
 def test_choose_refuses_anything_else_with_the_choices(value: str) -> None:
-    message = f"^watch: conv must be one of mean, max, got {value!r}\\.$"
+    message = f"^watch: conv must be one of mean, max, got {value!r}\\."
     with pytest.raises(errors.ArgumentError, match=message):
         errors.choose(value, ("mean", "max"), where="watch: conv")
 

@@ -35,8 +35,11 @@ class Capture:
         self.handles: list[RemovableHandle] = []
         self._model = model
         self._settings = settings
-        self._lock = threading.Lock()
-        self._token = torch.zeros((), device="cpu")
+        # A signal handler may take a snapshot while its own thread is in `_observe`.
+        self._lock = threading.RLock()
+        self._adding: Window | None = None
+        with torch.inference_mode(False):
+            self._token = torch.zeros((), device="cpu")
         self._given: Masks | None = None
         # Replicas of nn.DataParallel are called in threads, each with its own part of the batch.
         self._current = threading.local()
@@ -46,6 +49,8 @@ class Capture:
         self._windows: dict[tuple[str, Phase], Window] = {}
         self._widths: dict[str, int] = {}
         self._steps: dict[Phase, int] = dict.fromkeys(PHASES, 0)
+        # Whether the present call of the root is observed; None outside of one.
+        self._observing: bool | None = None
         try:
             self._attach()
         except BaseException:
@@ -55,7 +60,7 @@ class Capture:
     @property
     def facts(self) -> list[LayerFacts]:
         """The watched layers, in execution order and with widths as far as these are known."""
-        rank = {name: position for position, name in enumerate(self._order)}
+        rank = {name: position for position, name in enumerate(list(self._order))}
         names = sorted(self.layers, key=lambda name: rank.get(name, len(rank)))
         return [
             replace(facts, width=self._widths.get(facts.name, facts.width))
@@ -65,15 +70,18 @@ class Capture:
     @property
     def output_layer(self) -> str | None:
         """The model's last linear or convolutional layer in execution order, once it was called."""
-        return next((name for name in reversed(self._order) if name in self._averaged), None)
+        order = list(self._order)
+        return next((name for name in reversed(order) if name in self._averaged), None)
 
     def take(self) -> list[Window]:
         """Return the windows in execution order, and begin new ones."""
         with self._lock:
-            windows, self._windows = self._windows, {}
+            taken = [each for each in self._windows.values() if each is not self._adding]
+            # A window that is being added to just now stays, for the next snapshot.
+            self._windows = {k: w for k, w in self._windows.items() if w is self._adding}
             self._steps = dict.fromkeys(PHASES, 0)
-        rank = {name: position for position, name in enumerate(self._order)}
-        return sorted(windows.values(), key=lambda window: rank[window.layer.facts.name])
+            rank = {name: position for position, name in enumerate(self._order)}
+        return sorted(taken, key=lambda window: rank[window.layer.facts.name])
 
     def mask(self, masks: Masks) -> None:
         """Use these masks instead of the root's own, until the end of its next call.
@@ -93,14 +101,17 @@ class Capture:
             self._current.masks = masks
 
     def stepped(self) -> None:
-        """Count a call of the root."""
+        """Count a call of the root, and decide whether it is observed."""
         if self.active and not _is_recomputing():
-            self._steps[self._phase] += 1
+            with self._lock:
+                phase = self._phase
+                self._observing = self._steps[phase] % self._settings.every == 0
+                self._steps[phase] += 1
 
     def ended(self) -> None:
         """Note that a call of the root ends."""
         if not _is_recomputing():
-            self._current.masks, self._given = Masks(), None
+            self._current.masks, self._given, self._observing = Masks(), None, None
 
     def called(self, name: str) -> None:
         """Note the place in the execution order of a layer that is not watched.
@@ -133,28 +144,36 @@ class Capture:
 
     def _observe(self, layer: Layer, output: object, mask: Mask | None, pick: Pick) -> None:
         name = layer.facts.name
-        self._order.setdefault(name)
-        if not self.active or name in self.disabled or _is_recomputing() or _is_transformed():
-            return
-        try:
-            with self._lock:
-                phase = self._phase
-                window = self._windows.setdefault((name, phase), Window(layer, phase))
-                # Steps are calls of the root; of a model that is only used in parts, of the layer.
-                step = (
-                    self._steps[phase] - 1 if self._steps[phase] else window.calls + window.skipped
-                )
-                if step % self._settings.every:
-                    window.skipped += 1
-                    return
-                if self._given is not None:
-                    mask = self._given.decoder if layer.in_decoder else self._given.encoder
-                real = None if mask is None else mask.real()
-                window.add(pick(output), real, self._settings)
-                if window.moments is not None:
-                    self._widths[name] = window.moments.width
-        except Exception as error:  # noqa: BLE001 - nothing of ours may end the user's training
-            self.disable(name, error, output)
+        with self._lock:
+            self._order.setdefault(name)
+            if not self.active or name in self.disabled or _is_recomputing() or _is_transformed():
+                return
+            phase = self._phase
+            window = self._windows.setdefault((name, phase), Window(layer, phase))
+            # Steps are calls of the root; where the layer is called without it, of the layer.
+            observing = self._observing
+            if observing is None:
+                observing = (window.calls + window.skipped) % self._settings.every == 0
+            if not observing:
+                window.skipped += 1
+                return
+            if self._given is not None:
+                mask = self._given.decoder if layer.in_decoder else self._given.encoder
+            self._adding = window
+            try:
+                tensor = pick(output)
+                if _is_real(tensor):
+                    window.add(tensor, None if mask is None else mask.real(), self._settings)
+            except Exception as error:  # noqa: BLE001 - nothing of ours may end the training
+                self.disable(name, error, output)
+            except BaseException:
+                # Interrupted half-way, with Ctrl-C: these moments are wrong and go.
+                self._windows.pop((name, phase), None)
+                raise
+            finally:
+                self._adding = None
+            if window.moments is not None:
+                self._widths[name] = window.moments.width
 
     def disable(self, name: str, error: Exception, output: object = None) -> None:
         """Stop reading a layer, with one warning.
@@ -164,9 +183,10 @@ class Capture:
             error: Why.
             output: What it returned, where that was the trouble.
         """
-        self.disabled[name] = f"{type(error).__name__}: {error}"
-        for phase in PHASES:
-            self._windows.pop((name, phase), None)
+        with self._lock:
+            self.disabled[name] = f"{type(error).__name__}: {error}"
+            for phase in PHASES:
+                self._windows.pop((name, phase), None)
         came = ""
         if output is not None:
             came = f" Its output was {_described(output)}."
@@ -192,7 +212,9 @@ class Capture:
             first = FirstCallHook(self, self._token, name)
             first.handle = root.get_submodule(name).register_forward_hook(first)
             self.handles.append(first.handle)
-        self.handles.append(root.register_forward_hook(EndHook(self, self._token, call)))
+        counts = self._settings.every > 1
+        end = EndHook(self, self._token, call, counts=counts)
+        self.handles.append(root.register_forward_hook(end))
 
 
 def _described(output: object) -> str:
@@ -211,5 +233,15 @@ def _is_transformed() -> bool:
     return (
         torch._C._functorch.maybe_current_level() is not None
         or torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
+        or torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
         or torch._C._is_tracing()
     )
+
+
+def _is_real(output: object) -> bool:
+    """Tell whether an output has numbers that may be looked at now."""
+    if isinstance(output, torch.fx.Proxy):
+        return False
+    captures = isinstance(output, Tensor) and output.is_cuda
+    # What is computed while a CUDA graph is captured would be part of the user's graph.
+    return not (captures and torch.cuda.is_current_stream_capturing())

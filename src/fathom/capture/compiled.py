@@ -1,24 +1,27 @@
-"""Models that were compiled before they are watched."""
+"""Models that are wrapped, or were compiled, before they are watched."""
 
 import sys
 
-import torch
 from torch import nn
-
-from fathom.errors import warn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model behind `torch.compile`, whose names are the model's own.
+    """Return the model behind `torch.compile` and data parallelism, whose names are its own.
 
     Args:
-        model: A module, compiled or not.
+        model: A module, wrapped or not.
 
     Returns:
-        The original module; the compiled one calls it, with its hooks.
+        The original module; its wrappers call it, with its hooks.
     """
-    original = getattr(model, "_orig_mod", model)
-    return original if isinstance(original, nn.Module) else model
+    while True:
+        inner = getattr(model, "_orig_mod", None)
+        if isinstance(model, DataParallel | DistributedDataParallel):
+            inner = model.module
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
 
 
 def forget_compiled_code(model: nn.Module) -> None:
@@ -26,22 +29,18 @@ def forget_compiled_code(model: nn.Module) -> None:
 
     A graph that was made without hooks runs without them. Only code that begins in the model's own
     modules is found: of a compiled function that calls the model, the layers are never observed,
-    and the snapshot names them.
+    and the snapshot names them. Other models of the same classes are compiled once more too.
 
     Args:
-        model: The root.
+        model: As it was given, compiled or not.
     """
     if "torch._dynamo.eval_frame" not in sys.modules:
         return
-    from torch._dynamo.eval_frame import _debug_get_cache_entry_list
+    from torch._C._dynamo.eval_frame import reset_code
 
     functions: list[object] = [type(module).forward for module in model.modules()]
     # Where the root is one of torch's own modules, compiled code begins in a function around it.
     functions.append(getattr(model.forward, "__wrapped__", None))
-    codes = [getattr(function, "__code__", None) for function in functions]
-    if any(_debug_get_cache_entry_list(code) for code in codes if code is not None):
-        torch._dynamo.reset()
-        warn(
-            "watch: the model ran compiled before it was watched, so its compiled code was dropped "
-            "and is made again at the next call. Watch it before its first call to save this."
-        )
+    for code in {getattr(function, "__code__", None) for function in functions}:
+        if code is not None:
+            reset_code(code)

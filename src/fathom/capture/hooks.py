@@ -22,6 +22,9 @@ from fathom.capture.masks import Call, Mask, Masks, masks_among
 from fathom.capture.operator import register
 from fathom.capture.rows import main_output
 
+# Torch before 2.7 has no way to tell.
+_is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
+
 
 class Listener(Protocol):
     """Whom hooks tell; none of it may raise."""
@@ -33,7 +36,7 @@ class Listener(Protocol):
         """A call of the root begins in any mode, where somebody counts them."""
 
     def ended(self) -> None:
-        """A call of the root ends in eager mode."""
+        """A call of the root ends, in eager mode or where somebody counts calls."""
 
     def observed(self, layer: Layer, output: object) -> None:
         """A layer returned this in eager mode."""
@@ -82,7 +85,7 @@ class BeginHook(_Hook):
 
     def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """Take a call."""
-        if torch.compiler.is_exporting():
+        if _is_exporting():
             return
         masks = masks_among({**dict(zip(self._names, args, strict=False)), **kwargs})
         self._call.masks = masks
@@ -103,23 +106,32 @@ class BeginHook(_Hook):
 class EndHook(_Hook):
     """A forward hook of the root."""
 
-    def __init__(self, listener: Listener, token: Tensor, call: Call):
+    def __init__(self, listener: Listener, token: Tensor, call: Call, *, counts: bool):
         """Say whom to tell.
 
         Args:
             listener: Held weakly.
             token: Shared by all hooks whose order matters.
             call: Where the masks were left.
+            counts: Whether calls are counted.
         """
         super().__init__(listener, token)
         self._call = call
+        self._counts = counts
 
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
         """Take the end of a call."""
-        if torch.compiler.is_exporting():
+        if _is_exporting():
             return
         self._call.masks = Masks()
-        if not torch.compiler.is_compiling() and (listener := self._listener()):
+        if not torch.compiler.is_compiling():
+            self.end()
+        elif self._counts:
+            torch.ops.fathom.end(self._token, self._number)
+
+    def end(self) -> None:
+        """Tell the listener; the operator calls this."""
+        if listener := self._listener():
             listener.ended()
 
 
@@ -144,7 +156,7 @@ class LayerHook(_Hook):
         if not torch.compiler.is_compiling():
             if listener := self._listener():
                 listener.observed(self._layer, output)
-        elif not torch.compiler.is_exporting():
+        elif not _is_exporting():
             tensor = self._layer.pick(output)
             if isinstance(tensor, Tensor):
                 masks = self._call.masks
@@ -193,7 +205,7 @@ class FirstCallHook(_Hook):
         if not torch.compiler.is_compiling():
             self.observe(tensor, None)
             self.handle.remove()
-        elif isinstance(tensor, Tensor) and not torch.compiler.is_exporting():
+        elif isinstance(tensor, Tensor) and not _is_exporting():
             torch.ops.fathom.observe(tensor.detach(), None, False, self._token, self._number)
 
     def observe(self, output: Tensor, mask: Mask | None) -> None:

@@ -46,9 +46,15 @@ def _step(token: Tensor, observer: int) -> None:
         found.step()
 
 
+def _end(token: Tensor, observer: int) -> None:
+    if found := _observers.get(observer):
+        found.end()
+
+
 for _name, _arguments, _function in (
     ("observe", "Tensor output, Tensor? mask, bool marks_padding, ", _observe),
     ("step", "", _step),
+    ("end", "", _end),
 ):
     _LIBRARY.define(f"{_name}({_arguments}Tensor(a!) token, int observer) -> ()")
     _LIBRARY.impl(_name, _function, "CompositeExplicitAutograd")

@@ -13,6 +13,7 @@ from fathom.cli.show import console
 from fathom.errors import RunExistsError, RunNotFoundError
 from fathom.experiments.demo import EPOCHS, SmallVGG, train
 from fathom.snapshot import Snapshot
+from fathom.store.removal import remove_run
 from fathom.store.run import open_run
 from fathom.views.tables import print_snapshot
 
@@ -83,4 +84,4 @@ def _clear(run: Path) -> None:
         raise RunExistsError(
             f"demo: --run must hold no other run, got {run}, a run of {model}. Pass another path."
         )
-    shutil.rmtree(run)
+    remove_run(run)

@@ -14,9 +14,8 @@ from torch import Tensor
 from fathom.errors import ShapeError
 from fathom.spectral.precision import full_precision
 
-# Rows are taken in blocks. A block's centred copy stays near the cache (131,072 rows of 64 take
-# 8 ms in blocks, 49 ms in one), bounds the memory to 64 MiB, and bounds the rows that one float32
-# product adds up.
+# Rows are taken in blocks, which bounds the memory to 64 MiB. On a CPU a block's centred copy stays
+# near the cache: 131,072 rows of 64 take 8 ms in blocks, 49 ms in one.
 _BLOCK_ROWS = 2**14
 _BLOCK_NUMBERS = 2**24
 
@@ -106,8 +105,10 @@ class Moments:
                 f"Moments.update: keep must be bool of shape ({rows.shape[0]},), got {keep.dtype} "
                 f"of shape {tuple(keep.shape)}. Pass one truth value a row."
             )
-        block_rows = max(1, min(_BLOCK_ROWS, _BLOCK_NUMBERS // self.width))
-        with full_precision(rows.device.type):
+        block_rows = max(1, _BLOCK_NUMBERS // self.width)
+        if _may_branch(rows.device):
+            block_rows = min(block_rows, _BLOCK_ROWS)
+        with full_precision(self.mean.device.type):
             for start in range(0, rows.shape[0], block_rows):
                 part = slice(start, start + block_rows)
                 self._add(rows.detach()[part], None if keep is None else keep[part])

@@ -1,10 +1,16 @@
 """Full float32 products, whatever the training has allowed for its own."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
+
+_FULL = ("ieee", "none")
+
+# The setting is the process's own: two threads must not restore over each other.
+_SETTING = threading.RLock()
 
 
 @contextmanager
@@ -26,16 +32,22 @@ def full_precision(device_type: str) -> Iterator[None]:
         backend = torch.backends.cuda if device_type == "cuda" else torch.backends.mkldnn
         matmul: Any = getattr(backend, "matmul", None)
         if hasattr(matmul, "fp32_precision"):
-            allowed = matmul.fp32_precision
-            if allowed not in ("ieee", "none"):
-                # What was inherited from the setting for all backends is to be so afterwards.
-                matmul.fp32_precision = "none"
-                own = "none" if matmul.fp32_precision == allowed else allowed
-                restore.callback(setattr, matmul, "fp32_precision", own)
-                matmul.fp32_precision = "ieee"
+            if matmul.fp32_precision not in _FULL:
+                restore.enter_context(_SETTING)
+                _raise_precision(matmul, restore)
         elif torch.get_float32_matmul_precision() != "highest":  # torch before 2.9
+            restore.enter_context(_SETTING)
             restore.callback(
                 torch.set_float32_matmul_precision, torch.get_float32_matmul_precision()
             )
             torch.set_float32_matmul_precision("highest")
         yield
+
+
+def _raise_precision(matmul: Any, restore: ExitStack) -> None:
+    allowed = matmul.fp32_precision
+    # What was inherited from the setting for all backends is to be so afterwards.
+    matmul.fp32_precision = "none"
+    own = "none" if matmul.fp32_precision == allowed else allowed
+    restore.callback(setattr, matmul, "fp32_precision", own)
+    matmul.fp32_precision = "ieee"

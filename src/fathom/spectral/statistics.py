@@ -351,7 +351,7 @@ def idle_features(variances: Numbers, *, mean: Numbers | None = None) -> float:
         0.5
     """
     values = vector(variances, where="idle_features", argument="variances")
-    rounding = np.full_like(values, FLOAT64_EPS * values.max())
+    rounding = np.zeros_like(values)
     if mean is not None:
         centre = as_array(mean)
         if centre.shape != values.shape:
@@ -359,7 +359,7 @@ def idle_features(variances: Numbers, *, mean: Numbers | None = None) -> float:
                 f"idle_features: mean must have shape {values.shape}, got {centre.shape}. "
                 "Pass the mean of the same rows."
             )
-        rounding = np.maximum(rounding, np.square(FLOAT32_EPS * centre))
+        rounding = np.square(FLOAT32_EPS * centre)
     return float(np.mean(values <= rounding))
 
 

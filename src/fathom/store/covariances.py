@@ -3,6 +3,7 @@
 import os
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -103,9 +104,24 @@ def remove_unfinished(folder: Path) -> None:
     Args:
         folder: The run's folder, written by nobody.
     """
-    for path in (folder / FOLDER).glob("*"):
-        if path.suffix != ".safetensors":
+    for pattern in ("*.unfinished", ".tmp*"):
+        for path in (folder / FOLDER).glob(pattern):
+            if path.is_file():
+                path.unlink()
+
+
+def remove_kept(folder: Path) -> None:
+    """Remove all covariances of a run, and their folder if nothing else is in it.
+
+    Args:
+        folder: The run's folder, written by nobody.
+    """
+    remove_unfinished(folder)
+    for path in (folder / FOLDER).glob("*.safetensors"):
+        if path.stem.lstrip("-").isdigit():
             path.unlink()
+    with suppress(OSError):
+        (folder / FOLDER).rmdir()
 
 
 def _checksum(path: Path) -> int:

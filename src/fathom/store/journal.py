@@ -44,13 +44,13 @@ def journal_mode(path: Path, *, mounts: Path = Path("/proc/self/mounts")) -> str
         `wal`, or `delete` on a network file system. Where the table cannot be read, `wal`.
     """
     try:
-        table = [line.split() for line in mounts.read_text().splitlines()]
-    except OSError:
+        lines = [line.split() for line in mounts.read_text().splitlines()]
+    except (OSError, UnicodeError):
         return "wal"
     place = path.resolve()
     # Later lines lie over earlier ones, and the longest mount point is the nearest.
     nearest, kind = Path(), ""
-    for _device, point, file_system, *_rest in table:
+    for _device, point, file_system, *_rest in (line for line in lines if len(line) > 2):
         mount = Path(_ESCAPED.sub(lambda octal: chr(int(octal[1], 8)), point))
         if place.is_relative_to(mount) and len(mount.parts) >= len(nearest.parts):
             nearest, kind = mount, file_system

@@ -231,27 +231,25 @@ class Run:
         if threshold is not None:
             check_threshold(threshold, where="Run.snapshot")
         step = self._step(step, where="Run.snapshot")
-        body = self._snapshot_body(step)
-        phases = {phase: Readings() for phase in PHASES}
+        return self._snapshot(step, self.layer_facts, threshold)
+
+    def snapshots(self, *, threshold: float | None = None) -> Iterator[Snapshot]:
+        """Go through all snapshots, one in memory at a time.
+
+        Args:
+            threshold: Fraction of the total variance, in (0, 1]; None for that of the run.
+
+        Yields:
+            The snapshots, by step.
+
+        Raises:
+            ArgumentError: If the threshold is outside (0, 1].
+        """
+        if threshold is not None:
+            check_threshold(threshold, where="Run.snapshots")
         facts = self.layer_facts
-        for reading in self._readings(step, facts):
-            if threshold is not None:
-                reading = replace(reading, threshold=threshold)
-            phases[reading.phase][reading.layer.name] = reading
-        order = {layer: position for position, layer in enumerate(facts)}
-        for phase in PHASES:
-            readings = phases[phase]
-            names = sorted(readings, key=lambda name: order.get(name, len(order)))
-            phases[phase] = Readings({name: readings[name] for name in names})
-        return Snapshot(
-            step=step,
-            metrics=body.get("metrics", {}),
-            train=phases["train"],
-            eval=phases["eval"],
-            unobserved=tuple(body.get("unobserved", ())),
-            disabled=body.get("disabled", {}),
-            output_layer=body.get("output_layer"),
-        )
+        for step in self.steps:
+            yield self._snapshot(step, facts, threshold)
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -295,6 +293,30 @@ class Run:
         except RunError:
             return float("nan")
         return second_moment_rankme(covariance, mean, rows=reading.rows)
+
+    def _snapshot(
+        self, step: int, facts: Mapping[str, LayerFacts], threshold: float | None
+    ) -> Snapshot:
+        body = self._snapshot_body(step)
+        found: dict[str, dict[str, Reading]] = {phase: {} for phase in PHASES}
+        for reading in self._readings(step, facts):
+            if threshold is not None:
+                reading = replace(reading, threshold=threshold)
+            found[reading.phase][reading.layer.name] = reading
+        order = {layer: position for position, layer in enumerate(facts)}
+        train, eval_ = (
+            Readings(sorted(found[phase].items(), key=lambda item: order.get(item[0], len(order))))
+            for phase in PHASES
+        )
+        return Snapshot(
+            step=step,
+            metrics=body.get("metrics", {}),
+            train=train,
+            eval=eval_,
+            unobserved=tuple(body.get("unobserved", ())),
+            disabled=body.get("disabled", {}),
+            output_layer=body.get("output_layer"),
+        )
 
     def _snapshot_body(self, step: int) -> dict[str, Any]:
         query = "SELECT body, checksum FROM snapshots WHERE step = ?"

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from fathom.errors import RunBusyError, RunError, RunExistsError
+from fathom.errors import RunBusyError, RunError, RunExistsError, RunNotFoundError, warn
 from fathom.settings import Settings
 from fathom.snapshot import PHASES, LayerFacts, Snapshot
 from fathom.spectral.moments import Moments
@@ -26,6 +26,8 @@ from fathom.store.records import (
 from fathom.store.schema import DATABASE, connect, create_tables, holds_run
 
 LOCK = "writer.lock"
+
+_BUSY, _LOCKED = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED
 
 # Settings that decide what a row is: numbers before and after a change do not compare.
 _SAME_ON_RESUME = ("conv", "timesteps", "downsample")
@@ -45,7 +47,8 @@ class Writer:
         self.folder = folder
         self._connection: sqlite3.Connection | None = connection
         self._lock = lock
-        self._process = os.getpid()
+        # Snapshots that are not on disk yet, because another program held the database.
+        self._waiting: list[tuple[Snapshot, Mapping[str, Any], list[LayerFacts]]] = []
         self._place = (folder / DATABASE).stat().st_ino
         row = connection.execute("SELECT max(step) FROM snapshots").fetchone()
         self.last_step: int | None = row[0]
@@ -76,6 +79,7 @@ class Writer:
 
         Raises:
             RunExistsError: If there is a run, and `resume` is False.
+            RunNotFoundError: If there is none, and `resume_from` is given.
             RunBusyError: If another process, or another monitor, writes it.
             RunError: If the folder cannot be written, or holds a run that does not fit.
         """
@@ -83,6 +87,11 @@ class Writer:
         resume = resume or resume_from is not None
         if (folder / DATABASE).exists() and not resume:
             _refuse_existing(folder)
+        if resume_from is not None and not (folder / DATABASE).exists():
+            raise RunNotFoundError(
+                f"watch: resume_from must come with a path that holds a run, got {folder}, which "
+                "holds none. Pass resume=True to begin one where there is none."
+            )
         _make_folder(folder)
         lock = FileLock(folder / LOCK, thread_local=False)
         try:
@@ -97,16 +106,18 @@ class Writer:
             try:
                 if not (is_new or resume):
                     _refuse_existing(folder)
+                _check_fit(connection, folder, settings, list(layers))
+                _begin_session(connection, {**facts, "settings": settings.as_dict()}, resume_from)
                 remove_unfinished(folder)
-                _resume(connection, folder, settings, list(layers), resume_from)
-                _append_session(connection, {**facts, "settings": settings.as_dict()})
+                if resume_from is not None:
+                    remove_covariances(folder, from_step=resume_from)
                 return cls(folder, connection, lock)
             except BaseException:
                 connection.close()
                 raise
         except BaseException as error:
             lock.release()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, sqlite3.Error | OSError) and not isinstance(error, RunError):
                 raise RunError(
                     f"watch: run must be writable, got {folder}: {error}. Pass another path."
                 ) from error
@@ -127,6 +138,7 @@ class Writer:
             covariances: Moments to keep too, by phase and layer.
 
         Raises:
+            RunBusyError: If another program holds the database; it is written with the next.
             RunError: If it cannot be written.
         """
         assert self._connection is not None
@@ -135,12 +147,26 @@ class Writer:
         try:
             if covariances:
                 body["covariances"] = write_covariances(self.folder, snapshot.step, covariances)
-            with self._connection as transaction:
-                _insert_snapshot(transaction, snapshot, body)
-                _insert_layers(transaction, layers)
-        except (sqlite3.Error, OSError) as error:
+        except OSError as error:
             raise RunError(f"{self.folder} cannot be written: {error}") from error
+        self._waiting.append((snapshot, body, list(layers)))
+        self._write_waiting(self._connection)
         self.last_step = snapshot.step
+
+    def _write_waiting(self, connection: sqlite3.Connection) -> None:
+        while self._waiting:
+            snapshot, body, layers = self._waiting[0]
+            try:
+                with connection as transaction:
+                    _insert_snapshot(transaction, snapshot, body)
+                    _insert_layers(transaction, layers)
+            except sqlite3.Error as error:
+                code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+                if code in (_BUSY, _LOCKED):
+                    raise RunBusyError(f"{self.folder} is held by another program") from error
+                self._waiting.clear()
+                raise RunError(f"{self.folder} cannot be written: {error}") from error
+            self._waiting.pop(0)
 
     def _check_place(self) -> None:
         # A deleted database would go on taking snapshots that nobody can ever read.
@@ -153,12 +179,16 @@ class Writer:
 
     def close(self) -> None:
         """Close the run and let others write it; a second call does nothing."""
-        # A forked child has a copy of this object, but not the right to close its parent's files.
-        if self._connection is None or self._process != os.getpid():
+        if self._connection is None:
             return
-        self._connection.close()
-        self._connection = None
-        self._lock.release()
+        connection, self._connection = self._connection, None
+        try:
+            self._write_waiting(connection)
+        except RunError as error:
+            warn(f"fathom: {len(self._waiting)} last snapshots could not be recorded. {error}")
+        finally:
+            connection.close()
+            self._lock.release()
 
 
 def _make_folder(folder: Path) -> None:
@@ -208,12 +238,11 @@ def _prepare(connection: sqlite3.Connection, folder: Path, journal: str) -> bool
     return is_new
 
 
-def _resume(
+def _check_fit(
     connection: sqlite3.Connection,
     folder: Path,
     settings: Settings,
     layers: list[LayerFacts],
-    resume_from: int | None,
 ) -> None:
     last = connection.execute(
         "SELECT number, body, checksum FROM sessions ORDER BY number DESC LIMIT 1"
@@ -229,11 +258,6 @@ def _resume(
                 f"{now[name]!r}. Pass the same, or another path."
             )
     _check_layers(connection, folder, layers)
-    if resume_from is not None:
-        with connection as transaction:
-            for table in ("snapshots", "readings"):
-                transaction.execute(f"DELETE FROM {table} WHERE step >= ?", (resume_from,))
-        remove_covariances(folder, from_step=resume_from)
 
 
 def _check_layers(connection: sqlite3.Connection, folder: Path, layers: list[LayerFacts]) -> None:
@@ -253,8 +277,13 @@ def _check_layers(connection: sqlite3.Connection, folder: Path, layers: list[Lay
             )
 
 
-def _append_session(connection: sqlite3.Connection, body: Mapping[str, Any]) -> None:
+def _begin_session(
+    connection: sqlite3.Connection, body: Mapping[str, Any], resume_from: int | None
+) -> None:
     with connection as transaction:
+        if resume_from is not None:
+            for table in ("snapshots", "readings"):
+                transaction.execute(f"DELETE FROM {table} WHERE step >= ?", (resume_from,))
         number = transaction.execute("SELECT count(*) FROM sessions").fetchone()[0]
         transaction.execute(
             "INSERT INTO sessions VALUES (?, ?, ?)", (number, *sealed(("session", number), body))

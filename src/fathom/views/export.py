@@ -27,13 +27,12 @@ def tidy(run: Run, *, threshold: float | None = None) -> Iterator[TidyRow]:
     Yields:
         A tuple of `COLUMNS`, by step, phase, layer in execution order, and statistic.
     """
-    for step in run.steps:
-        snapshot = run.snapshot(step, threshold=threshold)
+    for snapshot in run.snapshots(threshold=threshold):
         for phase in PHASES:
             for name, reading in snapshot.phase(phase).items():
                 layer = (name, reading.layer.kind, reading.width, reading.rows, reading.samples)
                 for statistic, value in reading.statistics.items():
-                    yield (step, phase, *layer, statistic, float(value))
+                    yield (snapshot.step, phase, *layer, statistic, float(value))
 
 
 def write_csv(rows: Iterator[TidyRow], target: TextIO) -> int:
@@ -128,11 +127,19 @@ def export(
         MissingExtraError: If pyarrow is not installed, for `parquet`.
     """
     rows = tidy(run, threshold=threshold)
-    if form == "parquet":
-        if not isinstance(path, Path):
-            raise ArgumentError("export: path must be a file for parquet, got a text stream.")
-        return write_parquet(rows, path)
     if not isinstance(path, Path):
+        if form == "parquet":
+            raise ArgumentError("export: path must be a file for parquet, got a text stream.")
         return _TEXT_FORMS[form](rows, path)
-    with path.open("w", encoding="utf-8", newline="") as target:
-        return _TEXT_FORMS[form](rows, target)
+    # A file that is there already is whole until the new one is.
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        if form == "parquet":
+            count = write_parquet(rows, unfinished)
+        else:
+            with unfinished.open("w", encoding="utf-8", newline="") as target:
+                count = _TEXT_FORMS[form](rows, target)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return count

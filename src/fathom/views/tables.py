@@ -186,7 +186,7 @@ def _footer(snapshot: Snapshot, phase: str) -> list[str]:
         if reading.dropped:
             lines.append(f"{name}: {reading.dropped} rows with NaN or infinity were left out")
     if snapshot.unobserved:
-        lines.append(f"never called: {', '.join(snapshot.unobserved)}")
+        lines.append(f"not observed: {', '.join(snapshot.unobserved)}")
     lines += [f"switched off: {name}: {reason}" for name, reason in snapshot.disabled.items()]
     return lines
 

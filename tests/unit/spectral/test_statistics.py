@@ -208,7 +208,8 @@ def test_condition_number() -> None:
 
 
 def test_idle_features_counts_variances_of_zero_up_to_rounding() -> None:
-    assert fathom.idle_features([2.0, 0.0, 1.0, 0.0, 1e-17]) == 0.6
+    assert fathom.idle_features([2.0, 0.0, 1.0, 0.0, 1e-17]) == 0.4
+    assert fathom.idle_features([1e18, 1.0]) == 0.0
     assert fathom.idle_features([2.0, 1e-9, 1.0]) == 0.0
     assert fathom.idle_features([0.0, 0.0]) == 1.0
 

@@ -111,7 +111,7 @@ def test_what_was_not_seen_stands_below() -> None:
     assert "average saturation 0.300, without the output layer out" in text
     assert "accuracy 0.5" in text
     assert "a: 4 rows with NaN or infinity were left out" in text
-    assert "never called: b, c" in text
+    assert "not observed: b, c" in text
     assert "switched off: d: ShapeError: why" in text
 
 
