@@ -206,7 +206,11 @@ class Monitor:
         assert window.moments is not None
         facts = window.layer.facts
         try:
-            spectrum = Spectrum.of(window.moments, with_rankme="rankme" in self.settings.statistics)
+            spectrum = Spectrum.of(
+                window.moments,
+                with_rankme="rankme" in self.settings.statistics,
+                resolution=window.resolution,
+            )
         except Exception as error:  # noqa: BLE001 - nothing of ours may end the user's training
             self._capture.disable(facts.name, error)
             return None

@@ -98,7 +98,7 @@ class Reading:
 
     @property
     def status(self) -> str:
-        """`provisional` below 10 rows per width, `settled` from 20 on, `settling` between."""
+        """`provisional`, `settling`, `settled` or `coarse`, as `Spectrum.status` says."""
         return self.spectrum.status
 
     def __repr__(self) -> str:

@@ -20,6 +20,7 @@ class Window:
         layer: The layer.
         phase: The phase.
         moments: None until the first rows, which tell the width and the device.
+        resolution: The relative step from one number to the next in the coarsest type of rows.
         samples: Samples behind the rows.
         calls: Calls that were read.
         skipped: Calls that were not, by `every`.
@@ -28,6 +29,7 @@ class Window:
     layer: Layer
     phase: Phase
     moments: Moments | None = None
+    resolution: float = 0.0
     samples: int = 0
     calls: int = 0
     skipped: int = 0
@@ -64,5 +66,7 @@ class Window:
             home = torch.device("cpu") if values.device.type == "mps" else values.device
             self.moments = Moments.zeros(width, device=home)
         self.moments.update(values, keep=keep)
+        if values.is_floating_point():
+            self.resolution = max(self.resolution, torch.finfo(values.dtype).eps)
         self.samples += samples
         self.calls += 1

@@ -122,6 +122,7 @@ def reading_body(reading: Reading) -> dict[str, Any]:
         "dropped": reading.dropped,
         "threshold": reading.threshold,
         "measured": dict(reading.spectrum.measured),
+        "rounding": reading.spectrum.rounding,
     }
 
 
@@ -130,7 +131,7 @@ def reading_of(facts: LayerFacts, phase: str, body: Mapping[str, Any], blob: byt
     return Reading(
         layer=facts,
         phase="train" if phase == "train" else "eval",
-        spectrum=Spectrum(unpacked(blob), body["rows"], body["measured"]),
+        spectrum=Spectrum(unpacked(blob), body["rows"], body["measured"], body["rounding"]),
         samples=body["samples"],
         calls=body["calls"],
         dropped=body["dropped"],

@@ -12,7 +12,7 @@ from fathom.snapshot import Reading, Snapshot
 
 Row = dict[str, Any]
 
-_STATUS_STYLES = {"provisional": "yellow", "settling": "cyan", "settled": "green"}
+_STATUS_STYLES = {"provisional": "yellow", "settling": "cyan", "settled": "green", "coarse": "red"}
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -181,6 +181,11 @@ def _footer(snapshot: Snapshot, phase: str) -> list[str]:
         lines.append(
             "provisional: fewer than 10 rows per width, so the dimension is too low; "
             "use a longer window"
+        )
+    if any(reading.status == "coarse" for reading in snapshot.phase(phase).values()):
+        lines.append(
+            "coarse: the activations' type is too coarse for their mean, so the dimension is too "
+            "high; watch in float32"
         )
     for name, reading in snapshot.phase(phase).items():
         if reading.dropped:
