@@ -80,7 +80,7 @@ class Capture:
             # A window that is being added to just now stays, for the next snapshot.
             self._windows = {k: w for k, w in self._windows.items() if w is self._adding}
             self._steps = dict.fromkeys(PHASES, 0)
-            rank = {name: position for position, name in enumerate(self._order)}
+        rank = {name: position for position, name in enumerate(list(self._order))}
         return sorted(taken, key=lambda window: rank[window.layer.facts.name])
 
     def mask(self, masks: Masks) -> None:
@@ -144,9 +144,11 @@ class Capture:
 
     def _observe(self, layer: Layer, output: object, mask: Mask | None, pick: Pick) -> None:
         name = layer.facts.name
+        self._order.setdefault(name)
+        if not self.active or _is_recomputing() or _is_transformed():
+            return
         with self._lock:
-            self._order.setdefault(name)
-            if not self.active or name in self.disabled or _is_recomputing() or _is_transformed():
+            if name in self.disabled:
                 return
             phase = self._phase
             window = self._windows.setdefault((name, phase), Window(layer, phase))

@@ -6,6 +6,7 @@ end, the textbook form, lose the answer where means are large against the spread
 """
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Self
 
 import torch
@@ -20,8 +21,8 @@ _BLOCK_ROWS = 2**14
 _BLOCK_NUMBERS = 2**24
 
 # Squares of float32 numbers outside these bounds under- or overflow in a float32 product.
-_SMALLEST_PEAK = 1e-24
-_LARGEST_PEAK = 1e36
+_SMALLEST_TRACE = 1e-24
+_LARGEST_TRACE = 1e36
 
 
 @dataclass(eq=False, slots=True)
@@ -155,7 +156,7 @@ class Moments:
         if keep is not None:
             block = block[keep]
         shift = block.mean(0)
-        if not shift.isfinite().all():
+        if not isfinite(shift.sum()):
             finite = block.isfinite().all(1)
             self.dropped += block.shape[0] - finite.sum()
             # In float64, as the mean of finite float32 rows may overflow too.
@@ -165,9 +166,9 @@ class Moments:
             return
         centred = block - shift
         product = centred.T @ centred
-        peak = float(product.diagonal().amax())
-        underflow = peak <= _SMALLEST_PEAK and bool(centred.any())
-        if block.dtype == torch.float32 and (underflow or not peak < _LARGEST_PEAK):
+        trace = float(product.trace())
+        underflow = trace <= _SMALLEST_TRACE and bool(centred.any())
+        if block.dtype == torch.float32 and (underflow or not trace < _LARGEST_TRACE):
             centred = block.double() - shift
             product = centred.T @ centred
         # `shift` is the mean but for its rounding; what it missed is put right here.
@@ -191,13 +192,23 @@ class Moments:
         self._merge(count, shift.double() + missed, centred.T @ centred)
 
     def _merge(self, count: Tensor | int, mean: Tensor, scatter: Tensor) -> None:
-        # Two whole numbers would divide in torch's default type, float32 or less.
-        share = count / (self.count + count).clamp(min=1).double()
         apart = mean - self.mean
-        between = apart * (self.count * share).sqrt()
-        self.scatter += scatter
-        self.scatter.addr_(between, between)
-        self.mean += apart * share
+        if _may_branch(self.mean.device):
+            # Plain numbers spare a small tensor for each step of the formula.
+            before, added = int(self.count), int(count)
+            if added == 0:
+                return
+            self.scatter += scatter
+            if before:
+                self.scatter.addr_(apart, apart, alpha=before * added / (before + added))
+            self.mean.add_(apart, alpha=added / (before + added))
+        else:
+            # Two whole numbers would divide in torch's default type, float32 or less.
+            share = count / (self.count + count).clamp(min=1).double()
+            between = apart * (self.count * share).sqrt()
+            self.scatter += scatter
+            self.scatter.addr_(between, between)
+            self.mean += apart * share
         self.count += count
 
 
