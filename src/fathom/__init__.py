@@ -1,6 +1,7 @@
 """See how much of each layer's width a PyTorch model really uses, while it trains."""
 
 from fathom.attach import watch
+from fathom.capture.report import LayerReport
 from fathom.errors import (
     ArgumentError,
     ClosedError,
@@ -47,6 +48,7 @@ __all__ = [
     "DamagedRecordError",
     "FathomError",
     "FathomWarning",
+    "LayerReport",
     "LayerSelectionError",
     "MissingExtraError",
     "Moments",

@@ -2,7 +2,7 @@
 
 import os
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Self, SupportsFloat, SupportsIndex
@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from fathom.capture.capture import Capture
 from fathom.capture.hooks import detach
 from fathom.capture.masks import Mask, Masks
+from fathom.capture.report import LayerReport
 from fathom.capture.window import Window
 from fathom.errors import ArgumentError, ClosedError, RunBusyError, warn, whole_number
 from fathom.settings import Settings
@@ -106,6 +107,34 @@ class Monitor:
             self._record(snapshot, windows)
             write_all(self._sinks, snapshot)
         return snapshot
+
+    def report(self) -> list[LayerReport]:
+        """Say of each watched layer what was seen of it since the last snapshot, or why nothing.
+
+        Returns:
+            One record a layer, in execution order.
+        """
+        return self._capture.report()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what was gathered since the last snapshot, for the checkpoint of a training.
+
+        Returns:
+            Tensors only, so that a checkpoint with them loads with `weights_only=True`.
+        """
+        return self._capture.state()
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on in the middle of a window, as if the training had not been stopped.
+
+        Args:
+            state: What `state_dict` returned, of a monitor of the same layers.
+
+        Raises:
+            ArgumentError: If it is of other layers, or of no monitor. Nothing is changed then.
+            ShapeError: If a layer has another width.
+        """
+        self._capture.load(state)
 
     def mask(self, mask: Tensor, *, decoder: Tensor | None = None) -> None:
         """Say which positions of the next batch are real, where the model is not told so itself.
@@ -222,6 +251,7 @@ class Monitor:
             calls=window.calls,
             dropped=int(window.moments.dropped),
             threshold=self.settings.threshold,
+            padded=int(window.padded),
         )
 
     def _record(self, snapshot: Snapshot, windows: Iterable[Window]) -> None:

@@ -50,6 +50,7 @@ class Reading:
             correlated, so rows alone say too much.
         calls: Calls of the layer that were read.
         dropped: Rows left out because they held a NaN or an infinity.
+        padded: Rows left out because they are padding.
         threshold: Fraction of the variance that intrinsic dimension and saturation stand for.
     """
 
@@ -60,6 +61,7 @@ class Reading:
     calls: int
     dropped: int
     threshold: float
+    padded: int = 0
 
     @property
     def eigenvalues(self) -> Tensor:

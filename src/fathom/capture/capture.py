@@ -2,7 +2,7 @@
 
 import inspect
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import torch
@@ -12,8 +12,10 @@ from torch.utils.hooks import RemovableHandle
 from fathom.capture.hooks import BeginHook, EndHook, FirstCallHook, LayerHook, detach
 from fathom.capture.layers import Layer, Pick, known_layers
 from fathom.capture.masks import Call, Mask, Masks
+from fathom.capture.report import LayerReport, report_of
+from fathom.capture.state import State, state_of, windows_of
 from fathom.capture.window import Window
-from fathom.errors import warn
+from fathom.errors import ArgumentError, warn
 from fathom.settings import Settings
 from fathom.snapshot import AVERAGED_KINDS, PHASES, LayerFacts, Phase
 
@@ -82,6 +84,54 @@ class Capture:
             self._steps = dict.fromkeys(PHASES, 0)
         rank = {name: position for position, name in enumerate(list(self._order))}
         return sorted(taken, key=lambda window: rank[window.layer.facts.name])
+
+    def report(self) -> list[LayerReport]:
+        """Return what was seen of each layer since the last snapshot, in execution order."""
+        with self._lock:
+            windows = list(self._windows.values())
+        return [
+            report_of(
+                facts,
+                [window for window in windows if window.layer.facts.name == facts.name],
+                self.disabled,
+                self._model,
+            )
+            for facts in self.facts
+        ]
+
+    def state(self) -> State:
+        """Return what was gathered since the last snapshot, as tensors."""
+        with self._lock:
+            state = state_of(self._windows.values())
+            steps = {f"steps/{phase}": torch.tensor(count) for phase, count in self._steps.items()}
+            places = {f"order/{name}": torch.tensor(n) for n, name in enumerate(self._order)}
+        return {**steps, **places, **{f"windows/{key}": each for key, each in state.items()}}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a state, in place of what was gathered here.
+
+        Args:
+            state: What `state` returned.
+
+        Raises:
+            ArgumentError: If it is of other layers, or of no capture.
+            ShapeError: If a layer has another width.
+        """
+        inside: dict[str, State] = {"steps": {}, "order": {}, "windows": {}}
+        for key, tensor in state.items():
+            group, _, rest = key.partition("/")
+            if group not in inside:
+                raise ArgumentError(
+                    f"load_state_dict: state must be of a monitor, got the entry {key!r}. "
+                    "Pass what Monitor.state_dict() returned."
+                )
+            inside[group][rest] = tensor
+        windows = windows_of(inside["windows"], self.layers)
+        with self._lock:
+            self._windows = {(each.layer.facts.name, each.phase): each for each in windows}
+            self._steps = {phase: int(inside["steps"].get(phase, 0)) for phase in PHASES}
+            places = sorted(inside["order"], key=lambda name: int(inside["order"][name]))
+            self._order = dict.fromkeys([*places, *self._order])
 
     def mask(self, masks: Masks) -> None:
         """Use these masks instead of the root's own, until the end of its next call.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
@@ -67,6 +68,23 @@ class Layer:
     pick: Pick = main_output
     in_decoder: bool = False
 
+    def home(self) -> torch.device:
+        """Return where to keep moments until the first rows tell: with the layer's parameters."""
+        parameter = next(self.module.parameters(), None)
+        return home_of(torch.device("cpu") if parameter is None else parameter.device)
+
+
+def home_of(device: torch.device) -> torch.device:
+    """Return where moments of rows on a device are kept; Apple's GPUs hold no float64.
+
+    Args:
+        device: Of the rows.
+
+    Returns:
+        The same, or the CPU.
+    """
+    return torch.device("cpu") if device.type in ("mps", "meta") else device
+
 
 def known_layers(model: nn.Module) -> list[LayerFacts]:
     """Return every module of a kind that fathom watches unasked, in order of registration.
@@ -78,18 +96,28 @@ def known_layers(model: nn.Module) -> list[LayerFacts]:
         Linear, convolutional, recurrent and attention layers. Parts of an attention module are
         left out: their weights are used without a call.
     """
-    inside_attention = {
-        id(part)
-        for module in model.modules()
-        if isinstance(module, nn.MultiheadAttention)
-        for part in module.modules()
-        if part is not module
-    }
     return [
         facts
         for facts, module in all_modules(model)
-        if facts.kind in _KNOWN_KINDS and id(module) not in inside_attention
+        if facts.kind in _KNOWN_KINDS and not is_inside_attention(facts.name, model)
     ]
+
+
+def is_inside_attention(name: str, model: nn.Module) -> bool:
+    """Tell whether a module is a part of `nn.MultiheadAttention`, which uses weights uncalled.
+
+    Args:
+        name: Of the module.
+        model: The root.
+
+    Returns:
+        True for the projections inside.
+    """
+    path = name.split(".")
+    return any(
+        isinstance(model.get_submodule(".".join(path[:end])), nn.MultiheadAttention)
+        for end in range(len(path))
+    )
 
 
 def all_modules(model: nn.Module) -> list[tuple[LayerFacts, nn.Module]]:

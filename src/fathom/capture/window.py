@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fathom.capture.layers import WIDEST, Layer
+from fathom.capture.layers import WIDEST, Layer, home_of
 from fathom.errors import ShapeError
 from fathom.settings import Settings
 from fathom.snapshot import Phase
@@ -24,6 +24,7 @@ class Window:
         samples: Samples behind the rows.
         calls: Calls that were read.
         skipped: Calls that were not, by `every`.
+        padded: Rows left out because they are padding; a tensor where to look would cost.
     """
 
     layer: Layer
@@ -33,6 +34,7 @@ class Window:
     samples: int = 0
     calls: int = 0
     skipped: int = 0
+    padded: Tensor | int = 0
 
     def add(self, output: object, mask: Tensor | None, settings: Settings) -> None:
         """Add what one call of the layer returned, up to the samples that may still count.
@@ -62,10 +64,10 @@ class Window:
                     f"got {width:,}: {8 * width**2 / 2**30:,.0f} GiB of memory. Reduce them with "
                     'downsample= or conv="mean".'
                 )
-            # Apple's GPUs hold no float64.
-            home = torch.device("cpu") if values.device.type == "mps" else values.device
-            self.moments = Moments.zeros(width, device=home)
+            self.moments = Moments.zeros(width, device=home_of(values.device))
         self.moments.update(values, keep=keep)
+        if keep is not None:
+            self.padded = self.padded + (~keep).sum()
         if values.is_floating_point():
             self.resolution = max(self.resolution, torch.finfo(values.dtype).eps)
         self.samples += samples

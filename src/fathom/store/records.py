@@ -120,6 +120,7 @@ def reading_body(reading: Reading) -> dict[str, Any]:
         "samples": reading.samples,
         "calls": reading.calls,
         "dropped": reading.dropped,
+        "padded": reading.padded,
         "threshold": reading.threshold,
         "measured": dict(reading.spectrum.measured),
         "rounding": reading.spectrum.rounding,
@@ -136,6 +137,7 @@ def reading_of(facts: LayerFacts, phase: str, body: Mapping[str, Any], blob: byt
         calls=body["calls"],
         dropped=body["dropped"],
         threshold=body["threshold"],
+        padded=body["padded"],
     )
 
 

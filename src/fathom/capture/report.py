@@ -1,0 +1,69 @@
+"""What was seen of each layer, and why not where nothing was."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from fathom.capture.layers import is_inside_attention
+from fathom.capture.window import Window
+from fathom.snapshot import LayerFacts
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """What was seen of one layer since the last snapshot.
+
+    Attributes:
+        layer: Its name.
+        state: `observed`, `not called`, `skipped` (by `every`), `bypassed` (its weight is used
+            without a call) or `switched off`.
+        reason: Why it is not observed; empty where it is.
+        calls: Calls that were read, in both phases.
+        rows: Rows that counted.
+        dropped: Rows left out because they held a NaN or an infinity.
+        padded: Rows left out because they are padding.
+    """
+
+    layer: str
+    state: str
+    reason: str = ""
+    calls: int = 0
+    rows: int = 0
+    dropped: int = 0
+    padded: int = 0
+
+
+def report_of(
+    facts: LayerFacts, windows: list[Window], disabled: Mapping[str, str], model: nn.Module
+) -> LayerReport:
+    """Report on one layer.
+
+    Args:
+        facts: The layer.
+        windows: Its windows.
+        disabled: Why layers were switched off, by name.
+        model: The root.
+
+    Returns:
+        The report.
+    """
+    if facts.name in disabled:
+        return LayerReport(facts.name, "switched off", disabled[facts.name])
+    if any(window.calls for window in windows):
+        moments = [window.moments for window in windows if window.moments is not None]
+        return LayerReport(
+            facts.name,
+            "observed",
+            calls=sum(window.calls for window in windows),
+            rows=sum(int(each.count) for each in moments),
+            dropped=sum(int(each.dropped) for each in moments),
+            padded=sum(int(window.padded) for window in windows),
+        )
+    if any(window.skipped for window in windows):
+        return LayerReport(facts.name, "skipped", "no call of it fell on an observed step")
+    if is_inside_attention(facts.name, model):
+        reason = "nn.MultiheadAttention uses its weight without a call; watch the attention itself"
+        return LayerReport(facts.name, "bypassed", reason)
+    reason = "its module was not called while it was watched"
+    return LayerReport(facts.name, "not called", reason)

@@ -1,0 +1,100 @@
+"""What has been gathered since the last snapshot, as tensors for a checkpoint."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from fathom.capture.layers import Layer
+from fathom.capture.window import Window
+from fathom.errors import ArgumentError, ShapeError
+from fathom.snapshot import PHASES
+from fathom.spectral.moments import Moments
+
+State = dict[str, Tensor]
+
+_MOMENTS = ("count", "mean", "scatter", "dropped")
+_NUMBERS = ("resolution", "samples", "calls", "skipped", "padded")
+
+
+def state_of(windows: Iterable[Window]) -> State:
+    """Return windows as tensors.
+
+    Args:
+        windows: They go on changing; the tensors are copies.
+
+    Returns:
+        By `phase/layer/part`.
+    """
+    state = {}
+    for window in windows:
+        key = f"{window.phase}/{window.layer.facts.name}"
+        for part in _NUMBERS:
+            kind = torch.float64 if part == "resolution" else torch.int64
+            number = getattr(window, part)
+            state[f"{key}/{part}"] = torch.as_tensor(number, dtype=kind, device="cpu").clone()
+        if window.moments is not None:
+            for part in _MOMENTS:
+                state[f"{key}/{part}"] = getattr(window.moments, part).clone()
+    return state
+
+
+def windows_of(state: Mapping[str, Tensor], layers: Mapping[str, Layer]) -> list[Window]:
+    """Return the windows that `state_of` was given.
+
+    Args:
+        state: What it returned, on any device.
+        layers: The watched layers by name.
+
+    Returns:
+        The windows, with their moments where the layers' own parameters are.
+
+    Raises:
+        ArgumentError: If the state is of a layer that is not watched, or lacks a part.
+        ShapeError: If a layer has another width now.
+    """
+    parts: dict[tuple[str, str], dict[str, Tensor]] = {}
+    for key, tensor in state.items():
+        phase, _, rest = key.partition("/")
+        name, _, part = rest.rpartition("/")
+        parts.setdefault((phase, name), {})[part] = tensor
+    windows = []
+    for (phase, name), found in parts.items():
+        if phase not in PHASES or name not in layers:
+            raise ArgumentError(
+                f"load_state_dict: state must be of watched layers, got {phase}/{name}. "
+                "Watch the same layers as when it was saved."
+            )
+        windows.append(_window(layers[name], phase, found))
+    return windows
+
+
+def _window(layer: Layer, phase: str, parts: Mapping[str, Tensor]) -> Window:
+    name, width = layer.facts.name, layer.facts.width
+    missing = {*_NUMBERS, *(_MOMENTS if "mean" in parts else ())} - parts.keys()
+    if missing:
+        raise ArgumentError(
+            f"load_state_dict: state of {name} must be whole, got one without "
+            f"{', '.join(sorted(missing))}. Pass what Monitor.state_dict() returned."
+        )
+    moments = None
+    if "mean" in parts:
+        found = parts["mean"].shape[0]
+        if width is not None and found != width:
+            raise ShapeError(
+                f"load_state_dict: {name} must have width {width}, got {found}. "
+                "This state is of another model."
+            )
+        moments = Moments.zeros(found, device=layer.home())
+        for part in _MOMENTS:
+            getattr(moments, part).copy_(parts[part])
+    return Window(
+        layer=layer,
+        phase="train" if phase == "train" else "eval",
+        moments=moments,
+        resolution=float(parts["resolution"]),
+        samples=int(parts["samples"]),
+        calls=int(parts["calls"]),
+        skipped=int(parts["skipped"]),
+        padded=int(parts["padded"]),
+    )
