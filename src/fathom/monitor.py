@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from fathom.capture.capture import Capture
+from fathom.capture.description import watched_table
 from fathom.capture.hooks import detach
 from fathom.capture.masks import Mask, Masks
 from fathom.capture.report import LayerReport
@@ -23,7 +24,6 @@ from fathom.snapshot import LayerFacts, Phase, Reading, Readings, Snapshot
 from fathom.spectral.moments import Moments
 from fathom.spectral.spectrum import Spectrum
 from fathom.store.writer import Writer
-from fathom.text import columns, size
 
 
 class Monitor:
@@ -196,31 +196,12 @@ class Monitor:
         return f"Monitor({state} {len(self.layers)} layers)"
 
     def __str__(self) -> str:
-        """Say what is watched, how, and what memory it takes at the most."""
-        rows = [("layer", "kind", "width", "rows", "memory")]
-        total, some_unknown = 0, False
-        for facts in self._capture.facts:
-            # One float64 scatter in each of two phases.
-            memory = 2 * 8 * facts.width**2 if facts.width else None
-            total += memory or 0
-            some_unknown |= memory is None
-            rows.append(
-                (
-                    " = ".join((facts.name or "(model)", *facts.aliases)),
-                    facts.kind,
-                    "?" if facts.width is None else str(facts.width),
-                    self._capture.layers[facts.name].rows,
-                    "?" if memory is None else size(memory),
-                )
-            )
-        bound = "at least" if some_unknown else "up to"
+        """Say what is watched, how, and what memory its moments take."""
         folder = "nothing is recorded" if self._writer is None else f"run {self._writer.folder}"
+        layers = [(facts, self._capture.layers[facts.name].rows) for facts in self._capture.facts]
+        table, memory = watched_table(layers)
         chosen = ", ".join(f"{name}={value!r}" for name, value in self.settings.chosen().items())
-        return (
-            f"{columns(rows, right=frozenset({2, 4}))}\n"
-            f"{self!r}: {bound} {size(total)} for the two phases; {folder}"
-            f"{f'; {chosen}' if chosen else ''}"
-        )
+        return f"{table}\n{self!r}: {memory}; {folder}{f'; {chosen}' if chosen else ''}"
 
     def _checked(self, step: SupportsIndex) -> int:
         number = whole_number(step, where="snapshot: step")

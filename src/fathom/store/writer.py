@@ -14,6 +14,7 @@ from fathom.settings import Settings
 from fathom.snapshot import PHASES, LayerFacts, Snapshot
 from fathom.spectral.moments import Moments
 from fathom.store.covariances import remove_covariances, remove_unfinished, write_covariances
+from fathom.store.fit import check_fit
 from fathom.store.journal import journal_mode
 from fathom.store.records import (
     layer_body,
@@ -21,16 +22,12 @@ from fathom.store.records import (
     reading_body,
     sealed,
     snapshot_body,
-    unsealed,
 )
 from fathom.store.schema import DATABASE, connect, create_tables, holds_run
 
 LOCK = "writer.lock"
 
 _BUSY, _LOCKED = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED
-
-# Settings that decide what a row is: numbers before and after a change do not compare.
-_SAME_ON_RESUME = ("conv", "timesteps", "downsample")
 
 
 class Writer:
@@ -106,7 +103,7 @@ class Writer:
             try:
                 if not (is_new or resume):
                     _refuse_existing(folder)
-                _check_fit(connection, folder, settings, list(layers))
+                check_fit(connection, folder, settings, list(layers))
                 _begin_session(connection, {**facts, "settings": settings.as_dict()}, resume_from)
                 remove_unfinished(folder)
                 if resume_from is not None:
@@ -236,45 +233,6 @@ def _prepare(connection: sqlite3.Connection, folder: Path, journal: str) -> bool
     if is_new:
         create_tables(connection)
     return is_new
-
-
-def _check_fit(
-    connection: sqlite3.Connection,
-    folder: Path,
-    settings: Settings,
-    layers: list[LayerFacts],
-) -> None:
-    last = connection.execute(
-        "SELECT number, body, checksum FROM sessions ORDER BY number DESC LIMIT 1"
-    ).fetchone()
-    if last is None:
-        return
-    before = unsealed(("session", last[0]), last[1], last[2])["settings"]
-    now = settings.as_dict()
-    for name in _SAME_ON_RESUME:
-        if before[name] != now[name]:
-            raise RunError(
-                f"watch: {name} must be {before[name]!r}, with which {folder} was recorded, got "
-                f"{now[name]!r}. Pass the same, or another path."
-            )
-    _check_layers(connection, folder, layers)
-
-
-def _check_layers(connection: sqlite3.Connection, folder: Path, layers: list[LayerFacts]) -> None:
-    rows = connection.execute("SELECT name, body, checksum FROM layers")
-    widths = {name: unsealed(("layer", name), body, seal)["width"] for name, body, seal in rows}
-    if widths and widths.keys().isdisjoint(facts.name for facts in layers):
-        raise RunError(
-            f"watch: model must have a layer of the run at {folder}, got one without any of "
-            f"{', '.join(list(widths)[:5])}. This is another model; pass another path."
-        )
-    for facts in layers:
-        before = widths.get(facts.name)
-        if before is not None and facts.width is not None and before != facts.width:
-            raise RunError(
-                f"watch: {facts.name} must have width {before}, with which {folder} was recorded, "
-                f"got {facts.width}. This is another model; pass another path."
-            )
 
 
 def _begin_session(
