@@ -7,6 +7,16 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
+# Eigenvalues, threshold, and the smallest k that reaches it (Shenk et al. 2019, equation 1).
+DECIDING_CASES = [
+    ([0.985, 0.01, 0.005], 0.99, 2),
+    ([1.0, 1.0], 0.99, 2),
+    ([1.0] * 10, 0.99, 10),
+    ([1.0, 0.0, 0.0], 0.99, 1),
+    ([3.0, 1.0, 0.0, 0.0], 0.9, 2),
+    ([0.0, 0.0, 0.0], 0.99, 0),
+]
+
 
 def covariance(rows: ArrayLike) -> Array:
     """The covariance of (n, d) rows with divisor n, in two passes."""

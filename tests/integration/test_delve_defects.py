@@ -52,17 +52,7 @@ def test_the_intrinsic_dimension_of_2000_random_spectra_is_not_one_too_low() -> 
         assert found == reference.intrinsic_dimension(values)
 
 
-@pytest.mark.parametrize(
-    ("eigenvalues", "threshold", "dimension"),
-    [
-        ([0.985, 0.01, 0.005], 0.99, 2),
-        ([1.0, 1.0], 0.99, 2),
-        ([1.0] * 10, 0.99, 10),
-        ([1.0, 0.0, 0.0], 0.99, 1),
-        ([3.0, 1.0, 0.0, 0.0], 0.9, 2),
-        ([0.0, 0.0, 0.0], 0.99, 0),
-    ],
-)
+@pytest.mark.parametrize(("eigenvalues", "threshold", "dimension"), reference.DECIDING_CASES)
 def test_the_cases_that_decide_through_a_watched_layer(
     eigenvalues: list[float], threshold: float, dimension: int
 ) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import fathom
 import reference
+from comparison import assert_read
 
 
 def rows_of_maps(maps: Tensor, method: str = "positions") -> reference.Array:
@@ -53,17 +54,6 @@ def show(model: nn.Module, inputs: Sequence[Tensor], **options: Any) -> fathom.S
         for each in inputs:
             model(each)
         return monitor.snapshot(step=0)
-
-
-def assert_read(reading: fathom.Reading, rows: reference.Array, *, samples: int) -> None:
-    expected = reference.eigenvalues(rows)
-    found = reading.eigenvalues.numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6 * expected[0])
-    assert (reading.rows, reading.width) == rows.shape
-    assert reading.samples == samples
-    assert reading.dropped == 0
-    assert reading.intrinsic_dimension == reference.intrinsic_dimension(expected)
-    assert reading.saturation == reading.intrinsic_dimension / rows.shape[1]
 
 
 @pytest.mark.parametrize(

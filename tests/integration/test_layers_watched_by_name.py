@@ -11,6 +11,7 @@ from transformers.pytorch_utils import Conv1D
 
 import fathom
 import reference
+from comparison import assert_read
 
 
 def read(model: nn.Module, layer: str, *inputs: Tensor, **options: Any) -> fathom.Reading:
@@ -22,15 +23,6 @@ def read(model: nn.Module, layer: str, *inputs: Tensor, **options: Any) -> fatho
     assert list(snapshot.train) == [layer]
     assert snapshot.disabled == {}
     return snapshot.train[layer]
-
-
-def assert_read(reading: fathom.Reading, rows: reference.Array, *, samples: int) -> None:
-    expected = reference.eigenvalues(rows)
-    found = reading.eigenvalues.numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6 * expected[0])
-    assert (reading.rows, reading.width) == rows.shape
-    assert reading.samples == samples
-    assert reading.intrinsic_dimension == reference.intrinsic_dimension(expected)
 
 
 def positions(maps: Tensor) -> reference.Array:

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence
 
 import fathom
 import reference
+from comparison import assert_read
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported:UserWarning")
 
@@ -36,15 +37,6 @@ def alone(layer: nn.RNNBase, sequence: Tensor, timesteps: str) -> reference.Arra
     """The rows of one sequence (t, features), run without a batch."""
     steps = layer(sequence)[0].detach().numpy()
     return np.asarray(steps[-1:] if timesteps == "last" else steps)
-
-
-def assert_read(reading: fathom.Reading, rows: reference.Array, *, samples: int) -> None:
-    expected = reference.eigenvalues(rows)
-    found = reading.eigenvalues.numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6 * expected[0])
-    assert (reading.rows, reading.width) == rows.shape
-    assert reading.samples == samples
-    assert reading.intrinsic_dimension == reference.intrinsic_dimension(expected)
 
 
 @pytest.mark.parametrize("timesteps", ["all", "last"])

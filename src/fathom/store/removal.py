@@ -3,12 +3,9 @@
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from fathom.errors import RunBusyError
 from fathom.store.covariances import remove_kept
+from fathom.store.lock import LOCK, writer_lock
 from fathom.store.schema import DATABASE
-from fathom.store.writer import LOCK
 
 
 def remove_run(folder: Path) -> None:
@@ -20,19 +17,13 @@ def remove_run(folder: Path) -> None:
     Raises:
         RunBusyError: If a training writes it now.
     """
-    lock = FileLock(folder / LOCK, thread_local=False)
+    lock = writer_lock(folder)
     try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise RunBusyError(
-            f"remove_run: run must be written by nobody, got {folder}, which a training writes now."
-            " Wait for its end, or use another path."
-        ) from error
-    with lock:
         for suffix in ("", "-wal", "-shm", "-journal"):
             (folder / f"{DATABASE}{suffix}").unlink(missing_ok=True)
         remove_kept(folder)
-        lock.release(force=True)
+    finally:
+        lock.release()
     (folder / LOCK).unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from fathom.errors import RunBusyError, RunError, RunExistsError, RunNotFoundError, warn
 from fathom.settings import Settings
@@ -16,6 +16,7 @@ from fathom.spectral.moments import Moments
 from fathom.store.covariances import remove_covariances, remove_unfinished, write_covariances
 from fathom.store.fit import check_fit
 from fathom.store.journal import journal_mode
+from fathom.store.lock import writer_lock
 from fathom.store.records import (
     layer_body,
     packed,
@@ -24,8 +25,6 @@ from fathom.store.records import (
     snapshot_body,
 )
 from fathom.store.schema import DATABASE, connect, create_tables, holds_run
-
-LOCK = "writer.lock"
 
 _BUSY, _LOCKED = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED
 
@@ -90,14 +89,7 @@ class Writer:
                 "holds none. Pass resume=True to begin one where there is none."
             )
         _make_folder(folder)
-        lock = FileLock(folder / LOCK, thread_local=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise RunBusyError(
-                f"watch: run must be written by one training at a time, got {folder}, which "
-                "another one writes now. Close that one, or pass another path."
-            ) from error
+        lock = writer_lock(folder)
         try:
             connection, is_new = _connect(folder)
             try:

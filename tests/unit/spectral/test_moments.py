@@ -59,7 +59,7 @@ def test_float64_rows_against_the_reference(ratio: float) -> None:
 @pytest.mark.parametrize("ratio", [10, 100, 1e3])
 @pytest.mark.parametrize("batch", [100, 20_000])
 def test_intrinsic_dimension_survives_large_means(ratio: float, batch: int) -> None:
-    # shared/guides/pitfalls.md, "Numbers": sums of squares in float32 find 28 at 1e3.
+    # Sums of squares in float32 find 28 at 1e3.
     rows = correlated(20_000, 64, ratio=ratio).float()
     truth = reference.eigenvalues(rows.numpy())
     assert reference.margin_at_cut(truth) > 1e-4

@@ -11,15 +11,6 @@ import reference
 from fathom.errors import ArgumentError, ShapeError
 from fathom.spectral.table import SPECTRAL_STATISTICS
 
-# shared/guides/definitions.md, "Cases that decide".
-DECIDING = [
-    ([0.985, 0.01, 0.005], 0.99, 2),
-    ([1.0, 1.0], 0.99, 2),
-    ([1.0] * 10, 0.99, 10),
-    ([1.0, 0.0, 0.0], 0.99, 1),
-    ([3.0, 1.0, 0.0, 0.0], 0.9, 2),
-    ([0.0, 0.0, 0.0], 0.99, 0),
-]
 OF_EIGENVALUES = [*SPECTRAL_STATISTICS.values(), fathom.rankme]
 WITH_THRESHOLD = [fathom.intrinsic_dimension, fathom.saturation]
 EXAMPLES = [
@@ -32,14 +23,14 @@ EXAMPLES = [
 ]
 
 
-@pytest.mark.parametrize(("eigenvalues", "threshold", "k"), DECIDING)
+@pytest.mark.parametrize(("eigenvalues", "threshold", "k"), reference.DECIDING_CASES)
 def test_deciding_cases(eigenvalues: list[float], threshold: float, k: int) -> None:
     assert fathom.intrinsic_dimension(eigenvalues, threshold=threshold) == k
     assert fathom.saturation(eigenvalues, threshold=threshold) == k / len(eigenvalues)
     assert reference.intrinsic_dimension(eigenvalues, threshold) == k
 
 
-@pytest.mark.parametrize(("eigenvalues", "threshold", "k"), DECIDING)
+@pytest.mark.parametrize(("eigenvalues", "threshold", "k"), reference.DECIDING_CASES)
 @pytest.mark.parametrize("scale", [1e-40, 3.7, 1e40])
 def test_deciding_cases_at_any_scale(
     eigenvalues: list[float], threshold: float, k: int, scale: float
