@@ -60,7 +60,8 @@ def watch(
         budget: None measures every row, the only choice so far.
         outputs: Glob patterns, with functions that pick the tensor to read, features last, from
             what the matching layers return. Unasked it is the tensor itself, the first item of a
-            tuple, or `last_hidden_state`, `logits` or the first tensor of a dict.
+            tuple, or `last_hidden_state`, `logits` or the first tensor of a dict. In
+            a compiled model the function is compiled with it, and has to work there.
         every: Observe every k-th call of the model, in each phase.
         max_samples: Stop a layer's window at so many samples.
         statistics: Further statistics to measure: `rankme` takes a decomposition of its own.
@@ -89,6 +90,11 @@ def watch(
         raise ArgumentError(
             f"watch: model must be a torch.nn.Module, got {type(model).__name__}. "
             "Pass the module itself, not its class or its state."
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ArgumentError(
+            "watch: model must be a module in Python, got one of TorchScript, which takes no hooks "
+            "like fathom's. Pass the module that it was made from."
         )
     settings = Settings(
         conv=conv,
@@ -137,6 +143,10 @@ def _check_resume(run: object, resume: bool, resume_from: int | None) -> None:
         raise ArgumentError(f"watch: resume must be True or False, got {resume!r}. Pass True.")
     if resume_from is not None:
         whole_number(resume_from, where="watch: resume_from")
+        if run is None:
+            raise ArgumentError(
+                "watch: resume_from must come with a run, got run=None. Pass the run's folder."
+            )
 
 
 def _check_sinks(sinks: Sequence[Sink]) -> None:

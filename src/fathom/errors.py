@@ -111,7 +111,10 @@ def whole_number(value: object, *, where: str) -> int:
     Raises:
         ArgumentError: If it is none, or takes more than 64 bits.
     """
-    number = index(value) if isinstance(value, SupportsIndex) else None
+    try:
+        number = index(value) if isinstance(value, SupportsIndex) else None
+    except TypeError:  # a tensor that is no whole number
+        number = None
     if number is None or isinstance(value, bool) or not -(2**63) <= number < 2**63:
         raise ArgumentError(
             f"{where} must be a whole number of at most 64 bits, got {value!r}. Pass the epoch or "

@@ -131,8 +131,8 @@ class Monitor:
             state: What `state_dict` returned, of a monitor of the same layers.
 
         Raises:
-            ArgumentError: If it is of other layers, or of no monitor. Nothing is changed then.
-            ShapeError: If a layer has another width.
+            ArgumentError: If it is of other layers, or of no monitor.
+            ShapeError: If a layer has another width. Nothing is changed by either.
         """
         self._capture.load(state)
 
@@ -150,9 +150,12 @@ class Monitor:
             ArgumentError: If a mask has not two dimensions.
         """
         for name, given in (("mask", mask), ("decoder", decoder)):
-            if given is not None and given.ndim != 2:
+            if given is None and name == "decoder":
+                continue
+            if not isinstance(given, Tensor) or given.ndim != 2:
+                came = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
                 raise ArgumentError(
-                    f"Monitor.mask: {name} must have shape (b, t), got {tuple(given.shape)}. "
+                    f"Monitor.mask: {name} must be a tensor of shape (b, t), got {came}. "
                     "Pass one truth value a token."
                 )
         self._capture.mask(

@@ -186,3 +186,10 @@ def test_a_layer_without_a_reading_is_named_with_those_that_have_one() -> None:
         snapshot.train["nope"]
     with pytest.raises(KeyError, match="was the model called in this phase"):
         snapshot.eval[""]
+
+
+def test_a_scripted_module_is_refused_and_attention_alone_is_watched() -> None:
+    with fathom.watch(nn.MultiheadAttention(8, 2)) as monitor:
+        assert monitor.layers == [""]
+    with pytest.raises(fathom.ArgumentError, match="resume_from must come with a run"):
+        fathom.watch(nn.Linear(2, 2), resume_from=3)

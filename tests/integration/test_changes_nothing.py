@@ -148,7 +148,12 @@ def test_no_attribute_is_set_on_any_module(make: Make) -> None:
     model = make()
 
     def attributes() -> dict[str, dict[str, Any]]:
-        ours = ("_forward_hooks", "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs")
+        ours = (
+            "_forward_hooks",
+            "_forward_hooks_always_called",
+            "_forward_pre_hooks",
+            "_forward_pre_hooks_with_kwargs",
+        )
         return {
             name: {key: None if key in ours else repr(value) for key, value in vars(part).items()}
             for name, part in model.named_modules()

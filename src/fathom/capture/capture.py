@@ -1,6 +1,5 @@
 """What the watched layers of a model have shown since the last snapshot."""
 
-import inspect
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -11,7 +10,7 @@ from torch.utils.hooks import RemovableHandle
 
 from fathom.capture.hooks import BeginHook, EndHook, FirstCallHook, LayerHook, detach
 from fathom.capture.layers import Layer, Pick, known_layers
-from fathom.capture.masks import Call, Mask, Masks
+from fathom.capture.masks import Call, Mask, Masks, argument_names
 from fathom.capture.report import LayerReport, report_of
 from fathom.capture.state import State, state_of, windows_of
 from fathom.capture.window import Window
@@ -42,7 +41,7 @@ class Capture:
         self._adding: Window | None = None
         with torch.inference_mode(False):
             self._token = torch.zeros((), device="cpu")
-        self._given: Masks | None = None
+        self._call = Call()
         # Replicas of nn.DataParallel are called in threads, each with its own part of the batch.
         self._current = threading.local()
         self._averaged = {f.name for f in known_layers(model) if f.kind in AVERAGED_KINDS}
@@ -83,7 +82,7 @@ class Capture:
             self._windows = {k: w for k, w in self._windows.items() if w is self._adding}
             self._steps = dict.fromkeys(PHASES, 0)
         rank = {name: position for position, name in enumerate(list(self._order))}
-        return sorted(taken, key=lambda window: rank[window.layer.facts.name])
+        return sorted(taken, key=lambda window: rank.get(window.layer.facts.name, len(rank)))
 
     def report(self) -> list[LayerReport]:
         """Return what was seen of each layer since the last snapshot, in execution order."""
@@ -126,6 +125,11 @@ class Capture:
                     "Pass what Monitor.state_dict() returned."
                 )
             inside[group][rest] = tensor
+        if not inside["steps"]:
+            raise ArgumentError(
+                "load_state_dict: state must be of a monitor, got one without its steps. "
+                "Pass what Monitor.state_dict() returned."
+            )
         windows = windows_of(inside["windows"], self.layers)
         with self._lock:
             self._windows = {(each.layer.facts.name, each.phase): each for each in windows}
@@ -139,7 +143,7 @@ class Capture:
         Args:
             masks: The real positions.
         """
-        self._given = masks
+        self._call.given = masks
 
     def began(self, masks: Masks) -> None:
         """Note that a call of the root begins.
@@ -161,7 +165,7 @@ class Capture:
     def ended(self) -> None:
         """Note that a call of the root ends."""
         if not _is_recomputing():
-            self._current.masks, self._given, self._observing = Masks(), None, None
+            self._current.masks, self._observing = Masks(), None
 
     def called(self, name: str) -> None:
         """Note the place in the execution order of a layer that is not watched.
@@ -178,9 +182,10 @@ class Capture:
             layer: The layer.
             output: What it returned.
         """
-        masks: Masks = getattr(self._current, "masks", Masks())
-        mask = masks.decoder if layer.in_decoder else masks.encoder
-        self._observe(layer, output, mask, layer.pick)
+        masks = self._call.given
+        if masks is None:
+            masks = getattr(self._current, "masks", Masks())
+        self._observe(layer, output, masks.of(layer.side), layer.pick)
 
     def observed_compiled(self, layer: Layer, output: Tensor, mask: Mask | None) -> None:
         """Add a call of a layer in a compiled graph to its window; never raise.
@@ -209,8 +214,6 @@ class Capture:
             if not observing:
                 window.skipped += 1
                 return
-            if self._given is not None:
-                mask = self._given.decoder if layer.in_decoder else self._given.encoder
             self._adding = window
             try:
                 tensor = pick(output)
@@ -252,8 +255,8 @@ class Capture:
         return "train" if self._model.training else "eval"
 
     def _attach(self) -> None:
-        root, call = self._model, Call()
-        names = list(inspect.signature(root.forward).parameters)
+        root, call = self._model, self._call
+        names = argument_names(root)
         begin = BeginHook(self, self._token, call, names, counts=self._settings.every > 1)
         self.handles.append(root.register_forward_pre_hook(begin, with_kwargs=True))
         for layer in self.layers.values():
@@ -266,7 +269,7 @@ class Capture:
             self.handles.append(first.handle)
         counts = self._settings.every > 1
         end = EndHook(self, self._token, call, counts=counts)
-        self.handles.append(root.register_forward_hook(end))
+        self.handles.append(root.register_forward_hook(end, always_call=True))
 
 
 def _described(output: object) -> str:

@@ -87,7 +87,9 @@ class BeginHook(_Hook):
         """Take a call."""
         if _is_exporting():
             return
-        masks = masks_among({**dict(zip(self._names, args, strict=False)), **kwargs})
+        masks = self._call.given
+        if masks is None:
+            masks = masks_among({**dict(zip(self._names, args, strict=False)), **kwargs})
         self._call.masks = masks
         if not torch.compiler.is_compiling():
             if listener := self._listener():
@@ -124,6 +126,7 @@ class EndHook(_Hook):
         if _is_exporting():
             return
         self._call.masks = Masks()
+        self._call.given = None
         if not torch.compiler.is_compiling():
             self.end()
         elif self._counts:
@@ -159,8 +162,7 @@ class LayerHook(_Hook):
         elif not _is_exporting():
             tensor = self._layer.pick(output)
             if isinstance(tensor, Tensor):
-                masks = self._call.masks
-                mask = masks.decoder if self._layer.in_decoder else masks.encoder
+                mask = self._call.masks.of(self._layer.side)
                 torch.ops.fathom.observe(
                     tensor.detach(),
                     None if mask is None else mask.tensor,

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from fathom.capture.masks import argument_names
 from fathom.capture.rows import Reader, channels_second, features_last, main_output, recurrent
 from fathom.settings import Settings
 from fathom.snapshot import LayerFacts
@@ -45,6 +46,7 @@ _CONV_WORDS = {
     "flatten": "whole maps",
 }
 _CROSS_ATTENTION = re.compile(r"encdec|encoder_attn|cross_?att", re.IGNORECASE)
+_OF_SOURCE = re.compile(r"(^|_)(src|source|enc)", re.IGNORECASE)
 _KNOWN_KINDS = ("linear", "convolution", "recurrent", "attention")
 
 
@@ -58,7 +60,7 @@ class Layer:
         rows: What is a row, in words.
         read: How its output becomes rows.
         pick: Which part of what the module returns is its output.
-        in_decoder: Whether it works on the decoder's sequence, in a model with two sides.
+        side: Whose sequence it works on: `encoder`, `decoder`, or `only` in a model with one side.
     """
 
     facts: LayerFacts
@@ -66,7 +68,7 @@ class Layer:
     rows: str
     read: Reader
     pick: Pick = main_output
-    in_decoder: bool = False
+    side: str = "only"
 
     def home(self) -> torch.device:
         """Return where to keep moments until the first rows tell: with the layer's parameters."""
@@ -113,7 +115,7 @@ def is_inside_attention(name: str, model: nn.Module) -> bool:
     Returns:
         True for the projections inside.
     """
-    path = name.split(".")
+    path = name.split(".") if name else []
     return any(
         isinstance(model.get_submodule(".".join(path[:end])), nn.MultiheadAttention)
         for end in range(len(path))
@@ -209,20 +211,17 @@ def watchable(
     """
     everything = all_modules(model)
     sequence_first = _sequence_first(model)
-    known = {facts.name for facts, _ in everything}
-    # A model has two sides where an encoder and a decoder stand side by side.
-    sides = sorted(n[: -len("encoder")] for n in known if n.split(".")[-1] == "encoder")
-    sides = [parent for parent in sides if f"{parent}decoder" in known]
+    sides = _two_sided(model, {facts.name for facts, _ in everything})
     layers = []
     for facts, module in everything:
         if facts.name in names:
-            rows, read = _reader(module, settings, sequence_first=id(module) in sequence_first)
+            rows, read = _reader(module, settings, sequence_first=sequence_first)
             pick = picks.get(facts.name, main_output)
             if facts.kind == "convolution" and settings.conv == "flatten":
                 # As wide as the whole map, whose size only the first call tells.
                 facts = replace(facts, width=None)
-            in_decoder = bool(sides) and _is_in_decoder(facts.name, parent=sides[0])
-            layers.append(Layer(facts, module, rows, read, pick, in_decoder))
+            side = "only" if sides is None else _side(facts.name, parent=sides)
+            layers.append(Layer(facts, module, rows, read, pick, side))
     return layers
 
 
@@ -247,25 +246,30 @@ def _reader(module: nn.Module, settings: Settings, *, sequence_first: bool) -> t
     return "every position", partial(features_last, batch_axis=axis, sequences=attention)
 
 
-def _sequence_first(model: nn.Module) -> set[int]:
-    """Return torch's own transformers, and their parts, that were built with (t, b, d)."""
-    return {
-        id(part)
+def _sequence_first(model: nn.Module) -> bool:
+    """Tell whether torch's own attention was built with (t, b, d): all of the model then has it."""
+    return any(
+        isinstance(part, nn.MultiheadAttention) and not part.batch_first
         for module in model.modules()
         if isinstance(module, _TRANSFORMERS)
-        and any(
-            isinstance(part, nn.MultiheadAttention) and not part.batch_first
-            for part in module.modules()
-        )
         for part in module.modules()
-    }
+    )
 
 
-def _is_in_decoder(name: str, *, parent: str) -> bool:
-    # What is on neither side, such as a head, comes after the decoder. A decoder's cross-attention
-    # makes its keys and values of the encoder's sequence.
+def _two_sided(model: nn.Module, names: set[str]) -> str | None:
+    """Return the path before the encoder and the decoder of a model that takes two sequences."""
+    if not any(name.startswith(("decoder", "tgt")) for name in argument_names(model)):
+        return None
+    parents = sorted(name[: -len("encoder")] for name in names if name.split(".")[-1] == "encoder")
+    return next((parent for parent in parents if f"{parent}decoder" in names), None)
+
+
+def _side(name: str, *, parent: str) -> str:
     *path, last = name.removeprefix(parent).split(".")
-    if "encoder" in [*path, last][:1]:
-        return False
+    top = [*path, last][0]
+    if top == "encoder" or _OF_SOURCE.search(top):
+        return "encoder"
+    # A decoder's cross-attention makes its keys and values of the encoder's sequence. What is on
+    # neither side, such as a head, comes after the decoder.
     crosses = any(_CROSS_ATTENTION.search(part) for part in path)
-    return not (crosses and last.startswith(("k", "v", "c_attn")))
+    return "encoder" if crosses and last.startswith(("k", "v", "c_attn")) else "decoder"

@@ -1,10 +1,11 @@
 """Which positions of a batch are real: padding does not count."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Mask(NamedTuple):
@@ -21,10 +22,11 @@ class Mask(NamedTuple):
 
     def real(self) -> Tensor:
         """Return (b, t) bool, True at real positions."""
-        if not self.marks_padding:
-            return self.tensor != 0
-        # As a number, it is added to the logits: 0 where nothing is masked.
-        return ~self.tensor if self.tensor.dtype == torch.bool else self.tensor == 0
+        if self.tensor.is_floating_point():
+            # 1 and 0, or a number that is added to the logits, 0 where nothing is masked.
+            additive = self.tensor.amax() <= 0 if self.tensor.numel() else torch.tensor(False)
+            return torch.where(additive, self.tensor == 0, (self.tensor != 0) ^ self.marks_padding)
+        return (self.tensor != 0) ^ self.marks_padding
 
 
 class Masks(NamedTuple):
@@ -38,11 +40,44 @@ class Masks(NamedTuple):
     encoder: Mask | None = None
     decoder: Mask | None = None
 
+    def of(self, side: str) -> Mask | None:
+        """Return the mask of a layer's sequence.
+
+        Args:
+            side: `encoder`, `decoder`, or `only` in a model with one side.
+        """
+        if side == "only":
+            return self.decoder if self.encoder is None else self.encoder
+        return self.decoder if side == "decoder" else self.encoder
+
 
 class Call:
-    """The present call of the root, where compiled hooks find its masks."""
+    """The present call of the root, where hooks find its masks, in compiled graphs too.
 
-    masks = Masks()
+    Attributes:
+        masks: Of the present call; none outside of one.
+        given: By hand, for the next call or the present one.
+    """
+
+    def __init__(self) -> None:
+        """Begin outside of any call."""
+        self.masks = Masks()
+        self.given: Masks | None = None
+
+
+def argument_names(model: nn.Module) -> list[str]:
+    """Return the names of the arguments of a module's forward, in order.
+
+    Args:
+        model: The module.
+
+    Returns:
+        The names; none where the forward does not tell.
+    """
+    try:
+        return list(inspect.signature(model.forward).parameters)
+    except (TypeError, ValueError):
+        return []
 
 
 # Name of the argument, whether it marks padding.
@@ -83,27 +118,22 @@ def aligned(mask: Tensor | None, shape: torch.Size, *, sequence_first: bool) -> 
         sequence_first: Whether t comes before b in it.
 
     Returns:
-        (n,) bool for the n rows of the output; None where the output has other positions than the
-        mask, and all of them count.
+        (n,) bool for the n rows of an output of (b, t) positions, or of b·t tokens in one row each,
+        as routers of experts take them; None for any other, all of whose rows count.
     """
     if mask is None:
         return None
     mask = mask.T if sequence_first else mask
-    if shape[:2] == mask.shape:
-        extra = len(shape) - 2
-        return mask.reshape(*mask.shape, *([1] * extra)).expand(shape).reshape(-1)
-    # The tokens of a batch in one row each, as routers of experts take them.
-    return mask.reshape(-1) if tuple(shape) == (mask.numel(),) else None
+    return mask.reshape(-1) if shape in (mask.shape, (mask.numel(),)) else None
 
 
 def last_real(mask: Tensor) -> Tensor:
-    """Return the mask of each sequence's last real position.
+    """Return the place of each sequence's last real position.
 
     Args:
         mask: (b, t) bool.
 
     Returns:
-        (b, t) bool, with at most one True a sequence.
+        (b,) int64; 0 where no position is real.
     """
-    following = mask.flip(1).cumsum(1).flip(1)
-    return mask & (following == 1)
+    return (mask * torch.arange(mask.shape[1], device=mask.device)).amax(1)

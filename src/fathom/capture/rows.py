@@ -177,7 +177,10 @@ def recurrent(
     sequence = _first(sequence, 0, limit)
     samples, steps, width = sequence.shape
     if mask is not None and fits:
-        mask = _first(last_real(mask) if timesteps == "last" else mask, 0, limit)
+        mask = _first(mask, 0, limit)
+        if timesteps == "last":
+            places = torch.arange(samples, device=sequence.device)
+            return Rows(sequence[places, last_real(mask)], samples, mask.any(1))
         return Rows(sequence.reshape(-1, width), samples, mask.reshape(-1))
     if timesteps == "last":
         sequence = sequence.narrow(1, steps - 1, 1)

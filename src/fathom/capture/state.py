@@ -79,13 +79,20 @@ def _window(layer: Layer, phase: str, parts: Mapping[str, Tensor]) -> Window:
         )
     moments = None
     if "mean" in parts:
-        found = parts["mean"].shape[0]
+        found = parts["mean"].numel()
         if width is not None and found != width:
             raise ShapeError(
                 f"load_state_dict: {name} must have width {width}, got {found}. "
                 "This state is of another model."
             )
         moments = Moments.zeros(found, device=layer.home())
+        for part in _MOMENTS:
+            if parts[part].shape != getattr(moments, part).shape:
+                raise ShapeError(
+                    f"load_state_dict: {part} of {name} must have shape "
+                    f"{tuple(getattr(moments, part).shape)}, got {tuple(parts[part].shape)}. "
+                    "Pass what Monitor.state_dict() returned."
+                )
         for part in _MOMENTS:
             getattr(moments, part).copy_(parts[part])
     return Window(

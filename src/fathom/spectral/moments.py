@@ -106,6 +106,7 @@ class Moments:
                 f"Moments.update: keep must be bool of shape ({rows.shape[0]},), got {keep.dtype} "
                 f"of shape {tuple(keep.shape)}. Pass one truth value a row."
             )
+        keep = None if keep is None else keep.to(self.mean.device)
         block_rows = max(1, _BLOCK_NUMBERS // self.width)
         if _may_branch(rows.device):
             block_rows = min(block_rows, _BLOCK_ROWS)

@@ -22,8 +22,8 @@ def remove_run(folder: Path) -> None:
         for suffix in ("", "-wal", "-shm", "-journal"):
             (folder / f"{DATABASE}{suffix}").unlink(missing_ok=True)
         remove_kept(folder)
+        (folder / LOCK).unlink(missing_ok=True)
     finally:
         lock.release()
-    (folder / LOCK).unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()

@@ -131,7 +131,6 @@ class Writer:
             RunError: If it cannot be written.
         """
         assert self._connection is not None
-        self._check_place()
         body = snapshot_body(snapshot, time=time.time())
         try:
             if covariances:
@@ -143,19 +142,27 @@ class Writer:
         self.last_step = snapshot.step
 
     def _write_waiting(self, connection: sqlite3.Connection) -> None:
-        while self._waiting:
-            snapshot, body, layers = self._waiting[0]
-            try:
+        try:
+            self._check_place()
+            while self._waiting:
+                snapshot, body, layers = self._waiting[0]
                 with connection as transaction:
-                    _insert_snapshot(transaction, snapshot, body)
-                    _insert_layers(transaction, layers)
-            except sqlite3.Error as error:
-                code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-                if code in (_BUSY, _LOCKED):
-                    raise RunBusyError(f"{self.folder} is held by another program") from error
-                self._waiting.clear()
-                raise RunError(f"{self.folder} cannot be written: {error}") from error
-            self._waiting.pop(0)
+                    query = "SELECT count(*) FROM snapshots WHERE step = ?"
+                    # It is there if an interruption came right after it had been written.
+                    if not transaction.execute(query, (snapshot.step,)).fetchone()[0]:
+                        _insert_snapshot(transaction, snapshot, body)
+                        _insert_layers(transaction, layers)
+                self._waiting.pop(0)
+        except Exception as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+            if code in (_BUSY, _LOCKED):
+                raise RunBusyError(f"{self.folder} is held by another program") from error
+            steps = ", ".join(str(waiting.step) for waiting, *_ in self._waiting)
+            self._waiting.clear()
+            raise RunError(
+                f"{self.folder} cannot be written, and of steps {steps or 'none'} nothing is kept: "
+                f"{error}"
+            ) from error
 
     def _check_place(self) -> None:
         # A deleted database would go on taking snapshots that nobody can ever read.
@@ -172,9 +179,10 @@ class Writer:
             return
         connection, self._connection = self._connection, None
         try:
-            self._write_waiting(connection)
+            if self._waiting:
+                self._write_waiting(connection)
         except RunError as error:
-            warn(f"fathom: {len(self._waiting)} last snapshots could not be recorded. {error}")
+            warn(f"fathom: the last snapshots could not be recorded. {error}")
         finally:
             connection.close()
             self._lock.release()

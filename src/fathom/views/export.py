@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
@@ -131,6 +132,10 @@ def export(
         if form == "parquet":
             raise ArgumentError("export: path must be a file for parquet, got a text stream.")
         return _TEXT_FORMS[form](rows, path)
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", newline="") as target:
+            return export(run, target, form=form, threshold=threshold)
     # A file that is there already is whole until the new one is.
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
@@ -139,6 +144,8 @@ def export(
         else:
             with unfinished.open("w", encoding="utf-8", newline="") as target:
                 count = _TEXT_FORMS[form](rows, target)
+        if path.exists():
+            shutil.copymode(path, unfinished)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -39,7 +39,7 @@ def layer_rows(readings: Mapping[str, Reading], *, sort: str = "order") -> list[
 
     Returns:
         Rows with layer, kind, width, intrinsic_dimension, saturation, rows, rows_per_width,
-        status, samples, calls and dropped.
+        status, samples, calls, dropped and padded.
     """
     rows = [
         {
@@ -54,6 +54,7 @@ def layer_rows(readings: Mapping[str, Reading], *, sort: str = "order") -> list[
             "samples": reading.samples,
             "calls": reading.calls,
             "dropped": reading.dropped,
+            "padded": reading.padded,
         }
         for name, reading in readings.items()
     ]
@@ -190,6 +191,8 @@ def _footer(snapshot: Snapshot, phase: str) -> list[str]:
     for name, reading in snapshot.phase(phase).items():
         if reading.dropped:
             lines.append(f"{name}: {reading.dropped} rows with NaN or infinity were left out")
+    if padded := max((r.padded for r in snapshot.phase(phase).values()), default=0):
+        lines.append(f"padding left out: up to {padded:,} rows a layer")
     if snapshot.unobserved:
         lines.append(f"not observed: {', '.join(snapshot.unobserved)}")
     lines += [f"switched off: {name}: {reason}" for name, reason in snapshot.disabled.items()]

@@ -41,8 +41,9 @@ def test_a_mask_lies_over_the_positions_of_an_output() -> None:
     for shape, sequence_first, expected in (
         ((2, 3), False, flat),
         ((3, 2), True, mask.T.reshape(-1)),
-        ((2, 3, 2), False, flat.repeat_interleave(2)),
         ((6,), False, flat),
+        ((6,), True, mask.T.reshape(-1)),
+        ((2, 3, 2), False, None),
         ((2,), False, None),
         ((2, 4), False, None),
         ((3, 2), False, None),
@@ -58,5 +59,11 @@ def test_a_mask_lies_over_the_positions_of_an_output() -> None:
 
 def test_the_last_real_position_of_each_sequence() -> None:
     mask = torch.tensor([[1, 1, 0], [0, 1, 1], [0, 0, 0], [1, 0, 1]]).bool()
-    expected = torch.tensor([[0, 1, 0], [0, 0, 1], [0, 0, 0], [0, 0, 1]]).bool()
-    assert torch.equal(last_real(mask), expected)
+    assert last_real(mask).tolist() == [1, 2, 0, 2]
+
+
+def test_a_mask_that_is_added_to_the_logits_is_understood() -> None:
+    added = torch.zeros(2, 3).masked_fill(REAL == 0, -1e9)
+    for marks_padding in (False, True):
+        assert torch.equal(Mask(added, marks_padding).real(), REAL.bool())
+        assert Mask(torch.zeros(2, 3), marks_padding).real().all()
