@@ -139,6 +139,31 @@ def same(came: Any, expected: float, *, finite_only: bool) -> None:
         assert float(came) == pytest.approx(expected, rel=1e-12, nan_ok=True)
 
 
+def test_export_to_parquet_without_pyarrow_says_what_to_install(
+    command: Command, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    status, _, err = command("export", run, "--to", "parquet", "-o", tmp_path / "x.parquet")
+    assert status == 2
+    assert err.count("\n") == 1
+    assert "pyarrow" in err
+    assert "'parquet'" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_through_a_link_keeps_the_link_and_the_mode(
+    command: Command, run: Path, tmp_path: Path
+) -> None:
+    real, link = tmp_path / "real.csv", tmp_path / "link.csv"
+    real.write_text("old")
+    real.chmod(0o600)
+    link.symlink_to(real)
+    assert command("export", run, "-o", link)[0] == 0
+    assert link.is_symlink()
+    assert real.read_text().startswith("step,phase")
+    assert real.stat().st_mode & 0o777 == 0o600
+
+
 def test_export_goes_to_a_named_file_or_to_standard_output(
     command: Command, run: Path, tmp_path: Path
 ) -> None:
