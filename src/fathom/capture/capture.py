@@ -102,9 +102,10 @@ class Capture:
         """Return what was gathered since the last snapshot, as tensors."""
         with self._lock:
             state = state_of(self._windows.values())
-            steps = {f"steps/{phase}": torch.tensor(count) for phase, count in self._steps.items()}
-            places = {f"order/{name}": torch.tensor(n) for n, name in enumerate(self._order)}
-        return {**steps, **places, **{f"windows/{key}": each for key, each in state.items()}}
+            numbers = {f"steps/{phase}": count for phase, count in self._steps.items()}
+            numbers |= {f"order/{name}": place for place, name in enumerate(self._order)}
+        tensors = {key: torch.tensor(number, device="cpu") for key, number in numbers.items()}
+        return tensors | {f"windows/{key}": each for key, each in state.items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a state, in place of what was gathered here.
@@ -256,8 +257,8 @@ class Capture:
 
     def _attach(self) -> None:
         root, call = self._model, self._call
-        names = argument_names(root)
-        begin = BeginHook(self, self._token, call, names, counts=self._settings.every > 1)
+        counts = self._settings.every > 1
+        begin = BeginHook(self, self._token, call, argument_names(root), counts=counts)
         self.handles.append(root.register_forward_pre_hook(begin, with_kwargs=True))
         for layer in self.layers.values():
             hook = LayerHook(self, self._token, call, layer)
@@ -267,7 +268,6 @@ class Capture:
             first = FirstCallHook(self, self._token, name)
             first.handle = root.get_submodule(name).register_forward_hook(first)
             self.handles.append(first.handle)
-        counts = self._settings.every > 1
         end = EndHook(self, self._token, call, counts=counts)
         self.handles.append(root.register_forward_hook(end, always_call=True))
 
@@ -297,6 +297,6 @@ def _is_real(output: object) -> bool:
     """Tell whether an output has numbers that may be looked at now."""
     if isinstance(output, torch.fx.Proxy):
         return False
-    captures = isinstance(output, Tensor) and output.is_cuda
+    on_gpu = isinstance(output, Tensor) and output.is_cuda
     # What is computed while a CUDA graph is captured would be part of the user's graph.
-    return not (captures and torch.cuda.is_current_stream_capturing())
+    return not (on_gpu and torch.cuda.is_current_stream_capturing())

@@ -24,7 +24,7 @@ class Mask(NamedTuple):
         """Return (b, t) bool, True at real positions."""
         if self.tensor.is_floating_point():
             # 1 and 0, or a number that is added to the logits, 0 where nothing is masked.
-            additive = self.tensor.amax() <= 0 if self.tensor.numel() else torch.tensor(False)
+            additive = (self.tensor <= 0).all()
             return torch.where(additive, self.tensor == 0, (self.tensor != 0) ^ self.marks_padding)
         return (self.tensor != 0) ^ self.marks_padding
 

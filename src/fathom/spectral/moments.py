@@ -62,7 +62,9 @@ class Moments:
             ShapeError: If `width` is not positive.
         """
         if width < 1:
-            raise ShapeError(f"Moments.zeros: width must be at least 1, got {width}.")
+            raise ShapeError(
+                f"Moments.zeros: width must be at least 1, got {width}. Pass rows.shape[1]."
+            )
         # Tensors born in inference mode could not be updated outside it.
         with torch.inference_mode(False):
             return cls(
@@ -130,7 +132,8 @@ class Moments:
         """
         if other.width != self.width:
             raise ShapeError(
-                f"Moments.merge: other must have width {self.width}, got {other.width}."
+                f"Moments.merge: other must have width {self.width}, got {other.width}. "
+                "Merge moments of the same layer."
             )
         device = self.mean.device
         self._merge(other.count.to(device), other.mean.to(device), other.scatter.to(device))

@@ -139,7 +139,6 @@ class Writer:
             raise RunError(f"{self.folder} cannot be written: {error}") from error
         self._waiting.append((snapshot, body, list(layers)))
         self._write_waiting(self._connection)
-        self.last_step = snapshot.step
 
     def _write_waiting(self, connection: sqlite3.Connection) -> None:
         try:
