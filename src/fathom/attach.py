@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
 from types import MappingProxyType
@@ -12,13 +13,20 @@ import torch
 from torch import nn
 
 from fathom.capture.capture import Capture
-from fathom.capture.compiled import forget_compiled_code, unwrapped
+from fathom.capture.compiled import forget_compiled_code
 from fathom.capture.hooks import detach
-from fathom.capture.layers import Pick
+from fathom.capture.layers import Layer, Pick
+from fathom.capture.modules import unwrapped
 from fathom.capture.selection import LayerFilter, select_layers
-from fathom.errors import ArgumentError, whole_number
+from fathom.capture.sharded import class_of
+from fathom.distributed.agreement import mismatch
+from fathom.distributed.meeting import Meeting
+from fathom.distributed.merging import Alone
+from fathom.distributed.ranks import Ranks
+from fathom.errors import ArgumentError, RanksError, choose, whole_number
 from fathom.monitor import Monitor
-from fathom.settings import Settings, names_of
+from fathom.recorder import Recorder
+from fathom.settings import RANKS, Settings, names_of
 from fathom.sinks.sink import Sink
 from fathom.store.writer import Writer
 
@@ -38,6 +46,7 @@ def watch(
     max_samples: int | None = None,
     statistics: Sequence[str] = (),
     keep: str = "spectrum",
+    ranks: str = "all",
     sinks: Sequence[Sink] = (),
     resume: bool = False,
     resume_from: int | None = None,
@@ -45,6 +54,9 @@ def watch(
     """Watch a model: from now on every call of its layers counts, until `close()`.
 
     The model itself is not changed: losses and weights are bit-identical with and without.
+
+    Where many processes train the model, after `torch.distributed.init_process_group`, call this on
+    every rank with the same arguments: the rows of all ranks count, and rank 0 records.
 
     Args:
         model: The root module, whose `training` flag tells the phase of a call.
@@ -66,6 +78,7 @@ def watch(
         max_samples: Stop a layer's window at so many samples.
         statistics: Further statistics to measure: `rankme` takes a decomposition of its own.
         keep: `spectrum`, or `covariance` to keep covariance matrices in the run too.
+        ranks: `all` processes of the default process group together, or each its `own` rows alone.
         sinks: Other places for the numbers: objects with `write(snapshot)` and `close()`.
         resume: Go on with the run at this path, if there is one.
         resume_from: The same, but first drop what lies at this step or after it.
@@ -77,6 +90,7 @@ def watch(
         ArgumentError: If an argument is outside its rule.
         LayerSelectionError: If no layer matches, or one is wider than 16,384 and not named.
         RunError: If the run cannot be made, or holds one already and `resume` is False.
+        RanksError: If the ranks watch different layers or in different ways, or one does not come.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
@@ -96,44 +110,50 @@ def watch(
             "watch: model must be a module in Python, got one of TorchScript, which takes no hooks "
             "like fathom's. Pass the module that it was made from."
         )
-    settings = Settings(
-        conv=conv,
-        timesteps=timesteps,
-        downsample=downsample,
-        threshold=threshold,
-        budget=budget,
-        every=every,
-        max_samples=max_samples,
-        statistics=names_of(statistics),
-        keep=keep,
-    )
-    if keep == "covariance" and run is None:
-        raise ArgumentError(
-            "watch: keep='covariance' must come with a run, got run=None. Pass a folder as run."
+    choose(ranks, RANKS, where="watch: ranks")
+    meeting = Meeting.of_all("watch") if ranks == "all" else Meeting("watch")
+    with meeting.together():
+        settings = Settings(
+            conv=conv,
+            timesteps=timesteps,
+            downsample=downsample,
+            threshold=threshold,
+            budget=budget,
+            every=every,
+            max_samples=max_samples,
+            statistics=names_of(statistics),
+            keep=keep,
+            ranks=ranks,
         )
-    _check_resume(run, resume, resume_from)
-    _check_sinks(sinks)
-    original = unwrapped(model)
-    selected = select_layers(original, layers, settings, outputs)
-    capture = Capture(original, selected, settings)
-    writer = None
-    try:
-        if run is not None:
-            writer = Writer.open(
-                run,
-                facts=_facts(original),
-                settings=settings,
-                layers=[layer.facts for layer in selected],
-                resume=resume,
-                resume_from=resume_from,
+        if keep == "covariance" and run is None:
+            raise ArgumentError(
+                "watch: keep='covariance' must come with a run, got run=None. Pass a folder as run."
             )
+        _check_resume(run, resume, resume_from)
+        _check_sinks(sinks)
+        original = unwrapped(model)
+        selected = select_layers(original, layers, settings, outputs)
+    meeting.settle(_said(selected, settings, outputs, run), _refuse_mismatch)
+    with ExitStack() as undo:
+        writer = None
+        with meeting.together():
+            capture = Capture(original, selected, settings)
+            undo.callback(detach, capture.handles)
+            if run is not None and meeting.rank == 0:
+                writer = Writer.open(
+                    run,
+                    facts=_facts(original, processes=meeting.size),
+                    settings=settings,
+                    layers=[layer.facts for layer in selected],
+                    resume=resume,
+                    resume_from=resume_from,
+                )
+                undo.callback(writer.close)
+        last_step = meeting.settle(writer and writer.last_step, lambda said: said[0])
+        others = Alone() if meeting.size == 1 else Ranks(meeting)
         forget_compiled_code(model)
-        return Monitor(capture, settings, writer, tuple(sinks))
-    except BaseException:
-        detach(capture.handles)
-        if writer is not None:
-            writer.close()
-        raise
+        undo.pop_all()
+    return Monitor(capture, settings, Recorder(writer, sinks), others, last_step=last_step)
 
 
 def _check_resume(run: object, resume: bool, resume_from: int | None) -> None:
@@ -160,12 +180,39 @@ def _check_sinks(sinks: Sequence[Sink]) -> None:
             )
 
 
-def _facts(model: nn.Module) -> Mapping[str, Any]:
-    kind = type(model)
+def _said(
+    selected: Sequence[Layer],
+    settings: Settings,
+    outputs: Mapping[str, Pick],
+    run: object,
+) -> dict[str, Any]:
+    """Return what has to be the same on every rank, as JSON can hold it."""
+    return {
+        "layers": [f"{each.facts.name} ({each.facts.kind})" for each in selected],
+        **settings.as_dict(),
+        "outputs": sorted(outputs),
+        "run": run is not None,
+    }
+
+
+def _refuse_mismatch(said: list[dict[str, Any]]) -> None:
+    # A path on rank 0 alone is enough; one on another rank alone would be written by nobody.
+    if not said[0]["run"] and any(each["run"] for each in said):
+        raise RanksError(
+            "watch: run must be given on rank 0, which records, got one on other ranks only. Pass "
+            "the same on every rank."
+        )
+    if difference := mismatch([{**each, "run": None} for each in said]):
+        raise RanksError(f"watch: {difference}")
+
+
+def _facts(model: nn.Module, *, processes: int) -> Mapping[str, Any]:
+    kind = class_of(model)
     return {
         "model": f"{kind.__module__}.{kind.__qualname__}",
         "fathom": version("fathom"),
         "torch": torch.__version__,
         "python": platform.python_version(),
+        "processes": processes,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

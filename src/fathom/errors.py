@@ -6,6 +6,7 @@
     │   └── LayerSelectionError              no layer matches, or one is too wide
     ├── ClosedError (RuntimeError)           a monitor or a run used after close()
     ├── NotObservedError (KeyError)          a layer has no reading in this snapshot
+    ├── RanksError (RuntimeError)            processes of one training do not fit together
     ├── MissingExtraError (ImportError)      an optional package is not installed
     └── RunError (OSError)                   a run on disk cannot be made, read or written
         ├── RunExistsError (FileExistsError)
@@ -51,6 +52,10 @@ class NotObservedError(FathomError, KeyError):
     def __str__(self) -> str:
         """Return the message as it is; a KeyError would quote it."""
         return str(self.args[0])
+
+
+class RanksError(FathomError, RuntimeError):
+    """The processes of one training do not agree, or one of them cannot be reached."""
 
 
 class MissingExtraError(FathomError, ImportError):

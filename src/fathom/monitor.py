@@ -2,7 +2,8 @@
 
 import os
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Self, SupportsFloat, SupportsIndex
@@ -16,14 +17,13 @@ from fathom.capture.description import watched_table
 from fathom.capture.hooks import detach
 from fathom.capture.masks import Mask, Masks
 from fathom.capture.report import LayerReport
-from fathom.capture.window import Window
-from fathom.errors import ArgumentError, ClosedError, RunBusyError, warn, whole_number
+from fathom.distributed.agreement import Word, agreed
+from fathom.distributed.merging import Alone, Merged
+from fathom.distributed.place import of_this_place, with_place
+from fathom.errors import ArgumentError, ClosedError, RanksError, warn, whole_number
+from fathom.recorder import Recorder
 from fathom.settings import Settings
-from fathom.sinks.sink import Sink, close_all, write_all
-from fathom.snapshot import LayerFacts, Phase, Reading, Readings, Snapshot
-from fathom.spectral.moments import Moments
-from fathom.spectral.spectrum import Spectrum
-from fathom.store.writer import Writer
+from fathom.snapshot import PHASES, Reading, Readings, Snapshot
 
 
 class Monitor:
@@ -33,25 +33,28 @@ class Monitor:
         self,
         capture: Capture,
         settings: Settings,
-        writer: Writer | None,
-        sinks: tuple[Sink, ...],
+        recorder: Recorder,
+        ranks: Alone,
+        *,
+        last_step: int | None = None,
     ):
         """Join the parts; use `fathom.watch`.
 
         Args:
             capture: The hooks.
             settings: What was asked for.
-            writer: The run, if there is one.
-            sinks: Where the numbers go too.
+            recorder: Where snapshots go.
+            ranks: All processes that train this model, or this one alone.
+            last_step: The last step of the run that is gone on with.
         """
         self.settings = settings
         self._capture = capture
-        self._writer = writer
-        self._sinks = list(sinks)
-        self._last_step = None if writer is None else writer.last_step
+        self._recorder = recorder
+        self._ranks = ranks
+        self._last_step = last_step
         self._process = os.getpid()
         self._closer = weakref.finalize(
-            self, _release, self._process, capture.handles, writer, self._sinks
+            self, _release, self._process, capture.handles, recorder, ranks
         )
 
     @property
@@ -67,6 +70,9 @@ class Monitor:
     def snapshot(self, step: SupportsIndex, **metrics: SupportsFloat) -> Snapshot:
         """Compute and record what was seen since the last snapshot, and begin the next window.
 
+        Where many processes train the model, each calls this: the rows of all of them count, every
+        one returns the same snapshot, with the metrics of rank 0, and rank 0 records it.
+
         Args:
             step: The step as you count it, after that of the last snapshot.
             **metrics: Your own numbers at this step, such as `loss` and `accuracy`: Python numbers
@@ -76,36 +82,42 @@ class Monitor:
             The readings of all layers, with the names of those that were not observed.
 
         Raises:
-            ArgumentError: If the step does not come after the last, or a metric is no number. The
-                window is then as it was.
+            ArgumentError: If the step does not come after the last, or is another on another rank,
+                or a metric is no number. The window is then as it was.
             ClosedError: If the monitor is closed.
         """
         if self.closed:
             raise ClosedError("snapshot: monitor must be open, got a closed one. Watch again.")
-        number = self._checked(step)
-        numbers = {name: _number(name, value) for name, value in metrics.items()}
-        windows = [window for window in self._capture.take() if window.moments is not None]
-        phases: dict[Phase, Readings] = {"train": Readings(), "eval": Readings()}
-        for window in windows:
-            reading = self._read(window)
-            if reading is not None:
-                phases[window.phase][reading.layer.name] = reading
-        observed = {**phases["train"], **phases["eval"]}
-        disabled = dict(self._capture.disabled)
-        snapshot = Snapshot(
-            step=number,
-            metrics=numbers,
-            train=phases["train"],
-            eval=phases["eval"],
-            unobserved=tuple(n for n in self.layers if n not in observed and n not in disabled),
-            disabled=disabled,
-            output_layer=self._capture.output_layer,
-        )
+        # A forked child has its own rows, but not its parent's place among the ranks.
+        ranks = self._ranks if self._process == os.getpid() else Alone()
+        try:
+            word = Word(
+                step=self._checked(step),
+                metrics={name: _number(name, value) for name, value in metrics.items()},
+                order=self._capture.order,
+                disabled=dict(self._capture.disabled),
+            )
+        except ArgumentError as error:
+            with suppress(RanksError):
+                ranks.hear(f"{error}")
+            raise
+        merged = Merged()
+        try:
+            word = agreed(ranks.hear(word))
+            self._capture.follow(word.order)
+            self._capture.switch_off(word.disabled)
+            merged = ranks.merge(
+                {(each.layer.facts.name, each.phase): each for each in self._capture.take()},
+                with_rankme="rankme" in self.settings.statistics,
+                keep=self.settings.keep == "covariance",
+            )
+        except RanksError as error:
+            self._give_up(error)
+        self._switch_off(merged.failures, told=ranks.rank == 0)
+        snapshot = self._snapshot(word, merged)
         self._last_step = snapshot.step
-        # A forked child has copies of the run and the sinks, but they are its parent's.
-        if self._process == os.getpid():
-            self._record(snapshot, windows)
-            write_all(self._sinks, snapshot)
+        if ranks.rank == 0:
+            self._recorder.record(snapshot, self.layers, merged.moments)
         return snapshot
 
     def report(self) -> list[LayerReport]:
@@ -119,22 +131,24 @@ class Monitor:
     def state_dict(self) -> dict[str, Tensor]:
         """Return what was gathered since the last snapshot, for the checkpoint of a training.
 
+        Of many processes, each has its own rows: save it on every rank.
+
         Returns:
             Tensors only, so that a checkpoint with them loads with `weights_only=True`.
         """
-        return self._capture.state()
+        return with_place(self._capture.state(), self._ranks)
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on in the middle of a window, as if the training had not been stopped.
 
         Args:
-            state: What `state_dict` returned, of a monitor of the same layers.
+            state: What `state_dict` returned, of a monitor of the same layers on the same rank.
 
         Raises:
-            ArgumentError: If it is of other layers, or of no monitor.
+            ArgumentError: If it is of other layers or another rank, or of no monitor.
             ShapeError: If a layer has another width. Nothing is changed by either.
         """
-        self._capture.load(state)
+        self._capture.load(of_this_place(state, self._ranks))
 
     def mask(self, mask: Tensor, *, decoder: Tensor | None = None) -> None:
         """Say which positions of the next batch are real, where the model is not told so itself.
@@ -200,11 +214,14 @@ class Monitor:
 
     def __str__(self) -> str:
         """Say what is watched, how, and what memory its moments take."""
-        folder = "nothing is recorded" if self._writer is None else f"run {self._writer.folder}"
+        folder = self._recorder.folder
+        place = "nothing is recorded" if folder is None else f"run {folder}"
+        if self._ranks.size > 1:
+            place = f"rank {self._ranks.rank} of {self._ranks.size}; {place}"
         layers = [(facts, self._capture.layers[facts.name].rows) for facts in self._capture.facts]
         table, memory = watched_table(layers)
         chosen = ", ".join(f"{name}={value!r}" for name, value in self.settings.chosen().items())
-        return f"{table}\n{self!r}: {memory}; {folder}{f'; {chosen}' if chosen else ''}"
+        return f"{table}\n{self!r}: {memory}; {place}{f'; {chosen}' if chosen else ''}"
 
     def _checked(self, step: SupportsIndex) -> int:
         number = whole_number(step, where="snapshot: step")
@@ -215,59 +232,48 @@ class Monitor:
             )
         return number
 
-    def _read(self, window: Window) -> Reading | None:
-        assert window.moments is not None
-        facts = window.layer.facts
-        try:
-            spectrum = Spectrum.of(
-                window.moments,
-                with_rankme="rankme" in self.settings.statistics,
-                resolution=window.resolution,
-            )
-        except Exception as error:  # noqa: BLE001 - nothing of ours may end the user's training
-            self._capture.disable(facts.name, error)
-            return None
-        return Reading(
-            layer=replace(facts, width=spectrum.width),
-            phase=window.phase,
-            spectrum=spectrum,
-            samples=window.samples,
-            calls=window.calls,
-            dropped=int(window.moments.dropped),
-            threshold=self.settings.threshold,
-            padded=int(window.padded),
+    def _snapshot(self, word: Word, merged: Merged) -> Snapshot:
+        phases: dict[str, Readings] = {phase: Readings() for phase in PHASES}
+        disabled = dict(self._capture.disabled)
+        for facts in self._capture.facts:
+            for phase in PHASES:
+                key = facts.name, phase
+                if key in merged.spectra and facts.name not in disabled:
+                    spectrum = merged.spectra[key]
+                    phases[phase][facts.name] = Reading(
+                        layer=replace(facts, width=spectrum.width),
+                        phase=phase,
+                        spectrum=spectrum,
+                        threshold=self.settings.threshold,
+                        **merged.counts[key]._asdict(),
+                    )
+        seen = {*phases["train"], *phases["eval"], *disabled}
+        return Snapshot(
+            step=word.step,
+            metrics=word.metrics,
+            train=phases["train"],
+            eval=phases["eval"],
+            unobserved=tuple(name for name in self.layers if name not in seen),
+            disabled=disabled,
+            output_layer=self._capture.output_layer,
         )
 
-    def _record(self, snapshot: Snapshot, windows: Iterable[Window]) -> None:
-        if self._writer is None:
-            return
-        observed: dict[str, LayerFacts] = {}
-        for readings in (snapshot.train, snapshot.eval):
-            observed |= {name: reading.layer for name, reading in readings.items()}
-        covariances: dict[tuple[str, str], Moments] = {}
-        if self.settings.keep == "covariance":
-            for window in windows:
-                name = window.layer.facts.name
-                if window.moments is not None and name in snapshot.phase(window.phase):
-                    covariances[window.phase, name] = window.moments
-        try:
-            self._writer.append(
-                snapshot,
-                layers=[observed[name] for name in self.layers if name in observed],
-                covariances=covariances,
-            )
-        except RunBusyError as error:
+    def _switch_off(self, failures: Mapping[str, str], *, told: bool) -> None:
+        self._capture.switch_off(failures)
+        for name, reason in failures.items() if told else ():
             warn(
-                f"fathom: step {snapshot.step} could not be recorded yet; it is tried again at the "
-                f"next snapshot, and at close. {error}"
+                f"fathom: layer {name} can no longer be read and is switched off; training goes "
+                f"on. {reason}"
             )
-        except Exception as error:  # noqa: BLE001 - nothing of ours may end the user's training
-            self._writer.close()
-            self._writer = None
-            warn(
-                f"fathom: step {snapshot.step} could not be recorded and recording stops; training "
-                f"goes on, and snapshots are still returned. {error}"
-            )
+
+    def _give_up(self, error: RanksError) -> None:
+        """Stop watching, as numbers of some ranks would look like those of all."""
+        self._ranks = Alone()
+        self._capture.switch_off(dict.fromkeys(self.layers, "RanksError: ranks were lost"))
+        warn(
+            "fathom: the ranks can no longer share what they see, so watching stops here; the "
+            f"training goes on. {error}"
+        )
 
 
 class _Pause:
@@ -298,10 +304,9 @@ def _number(name: str, value: object) -> float:
 
 
 def _release(
-    process: int, handles: list[RemovableHandle], writer: Writer | None, sinks: list[Sink]
+    process: int, handles: list[RemovableHandle], recorder: Recorder, ranks: Alone
 ) -> None:
     detach(handles)
+    recorder.close()
     if process == os.getpid():
-        if writer is not None:
-            writer.close()
-        close_all(sinks)
+        ranks.leave()

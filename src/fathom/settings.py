@@ -12,6 +12,7 @@ from fathom.spectral.vectors import check_threshold
 CONV_METHODS = ("positions", "mean", "max", "median", "flatten")
 TIMESTEPS = ("all", "last")
 KEEP = ("spectrum", "covariance")
+RANKS = ("all", "own")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Settings:
         max_samples: Stop a layer's window at so many samples.
         statistics: Statistics to measure that eigenvalues alone do not give: `rankme`.
         keep: What the run keeps of a reading, one of `KEEP`.
+        ranks: Whose rows count where many processes train, one of `RANKS`.
     """
 
     conv: str = "positions"
@@ -39,6 +41,7 @@ class Settings:
     max_samples: int | None = None
     statistics: tuple[str, ...] = ()
     keep: str = "spectrum"
+    ranks: str = "all"
 
     def __post_init__(self) -> None:
         """Refuse what is outside its rule, with `watch` named as the place.
@@ -49,6 +52,7 @@ class Settings:
         choose(self.conv, CONV_METHODS, where="watch: conv")
         choose(self.timesteps, TIMESTEPS, where="watch: timesteps")
         choose(self.keep, KEEP, where="watch: keep")
+        choose(self.ranks, RANKS, where="watch: ranks")
         check_threshold(self.threshold, where="watch")
         for name in self.statistics:
             check_statistic(name, where="watch: statistics")

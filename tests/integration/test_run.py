@@ -204,6 +204,7 @@ def test_the_facts_of_the_run(tmp_path: Path) -> None:
     assert facts["fathom"] == version("fathom") == fathom.__version__
     assert facts["torch"] == torch.__version__
     assert before <= datetime.fromisoformat(facts["started"]) <= datetime.now(UTC)
+    assert facts["processes"] == 1
     assert facts["settings"] == {
         "conv": "positions",
         "timesteps": "all",
@@ -214,6 +215,7 @@ def test_the_facts_of_the_run(tmp_path: Path) -> None:
         "max_samples": 9,
         "statistics": [],
         "keep": "spectrum",
+        "ranks": "all",
     }
 
 

@@ -14,6 +14,7 @@ RAISED = {
     errors.LayerSelectionError: ValueError,
     errors.ClosedError: RuntimeError,
     errors.NotObservedError: KeyError,
+    errors.RanksError: RuntimeError,
     errors.MissingExtraError: ImportError,
     errors.RunError: OSError,
     errors.RunExistsError: FileExistsError,

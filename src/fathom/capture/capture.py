@@ -11,10 +11,13 @@ from torch.utils.hooks import RemovableHandle
 from fathom.capture.hooks import BeginHook, EndHook, FirstCallHook, LayerHook, detach
 from fathom.capture.layers import Layer, Pick, known_layers
 from fathom.capture.masks import Call, Mask, Masks, argument_names
+from fathom.capture.modes import is_real, is_recomputing, is_transformed
+from fathom.capture.modules import around, modules_by_name
 from fathom.capture.report import LayerReport, report_of
+from fathom.capture.sharded import is_distributed, is_fully_sharded, is_tensor_parallel
 from fathom.capture.state import State, state_of, windows_of
 from fathom.capture.window import Window
-from fathom.errors import ArgumentError, warn
+from fathom.errors import ArgumentError, ShapeError, warn
 from fathom.settings import Settings
 from fathom.snapshot import AVERAGED_KINDS, PHASES, LayerFacts, Phase
 
@@ -61,7 +64,7 @@ class Capture:
     @property
     def facts(self) -> list[LayerFacts]:
         """The watched layers, in execution order and with widths as far as these are known."""
-        rank = {name: position for position, name in enumerate(list(self._order))}
+        rank = {name: position for position, name in enumerate(self.order)}
         names = sorted(self.layers, key=lambda name: rank.get(name, len(rank)))
         return [
             replace(facts, width=self._widths.get(facts.name, facts.width))
@@ -71,18 +74,21 @@ class Capture:
     @property
     def output_layer(self) -> str | None:
         """The model's last linear or convolutional layer in execution order, once it was called."""
-        order = list(self._order)
-        return next((name for name in reversed(order) if name in self._averaged), None)
+        return next((name for name in reversed(self.order) if name in self._averaged), None)
+
+    @property
+    def order(self) -> list[str]:
+        """The layers that were called, in the order of their first calls."""
+        return list(self._order)
 
     def take(self) -> list[Window]:
-        """Return the windows in execution order, and begin new ones."""
+        """Return the windows, and begin new ones."""
         with self._lock:
             taken = [each for each in self._windows.values() if each is not self._adding]
             # A window that is being added to just now stays, for the next snapshot.
             self._windows = {k: w for k, w in self._windows.items() if w is self._adding}
             self._steps = dict.fromkeys(PHASES, 0)
-        rank = {name: position for position, name in enumerate(list(self._order))}
-        return sorted(taken, key=lambda window: rank.get(window.layer.facts.name, len(rank)))
+        return taken
 
     def report(self) -> list[LayerReport]:
         """Return what was seen of each layer since the last snapshot, in execution order."""
@@ -152,12 +158,12 @@ class Capture:
         Args:
             masks: Among its arguments.
         """
-        if not _is_recomputing():
+        if not is_recomputing():
             self._current.masks = masks
 
     def stepped(self) -> None:
         """Count a call of the root, and decide whether it is observed."""
-        if self.active and not _is_recomputing():
+        if self.active and not is_recomputing():
             with self._lock:
                 phase = self._phase
                 self._observing = self._steps[phase] % self._settings.every == 0
@@ -165,7 +171,7 @@ class Capture:
 
     def ended(self) -> None:
         """Note that a call of the root ends."""
-        if not _is_recomputing():
+        if not is_recomputing():
             self._current.masks, self._observing = Masks(), None
 
     def called(self, name: str) -> None:
@@ -201,7 +207,7 @@ class Capture:
     def _observe(self, layer: Layer, output: object, mask: Mask | None, pick: Pick) -> None:
         name = layer.facts.name
         self._order.setdefault(name)
-        if not self.active or _is_recomputing() or _is_transformed():
+        if not self.active or is_recomputing() or is_transformed():
             return
         with self._lock:
             if name in self.disabled:
@@ -218,7 +224,9 @@ class Capture:
             self._adding = window
             try:
                 tensor = pick(output)
-                if _is_real(tensor):
+                if window.moments is None:
+                    self._refuse_parts(layer, tensor)
+                if is_real(tensor):
                     window.add(tensor, None if mask is None else mask.real(), self._settings)
             except Exception as error:  # noqa: BLE001 - nothing of ours may end the training
                 self.disable(name, error, output)
@@ -231,6 +239,26 @@ class Capture:
             if window.moments is not None:
                 self._widths[name] = window.moments.width
 
+    def follow(self, order: Iterable[str]) -> None:
+        """Take over the execution order that all ranks found together.
+
+        Args:
+            order: Names of layers.
+        """
+        self._order = dict.fromkeys([*order, *self._order])
+
+    def switch_off(self, reasons: Mapping[str, str]) -> None:
+        """Stop reading layers.
+
+        Args:
+            reasons: Why, by name.
+        """
+        with self._lock:
+            self.disabled |= reasons
+            for name in reasons:
+                for phase in PHASES:
+                    self._windows.pop((name, phase), None)
+
     def disable(self, name: str, error: Exception, output: object = None) -> None:
         """Stop reading a layer, with one warning.
 
@@ -239,10 +267,7 @@ class Capture:
             error: Why.
             output: What it returned, where that was the trouble.
         """
-        with self._lock:
-            self.disabled[name] = f"{type(error).__name__}: {error}"
-            for phase in PHASES:
-                self._windows.pop((name, phase), None)
+        self.switch_off({name: f"{type(error).__name__}: {error}"})
         came = ""
         if output is not None:
             came = f" Its output was {_described(output)}."
@@ -250,6 +275,15 @@ class Capture:
             f"fathom: layer {name} can no longer be read and is switched off; training goes on."
             f"{came} {self.disabled[name]}"
         )
+
+    def _refuse_parts(self, layer: Layer, tensor: object) -> None:
+        outside = around(layer.facts.name, modules_by_name(self._model))
+        sharded = any(is_fully_sharded(module) for module in (*outside, layer.module))
+        if is_distributed(tensor) or is_tensor_parallel(layer.module, sharded=sharded):
+            raise ShapeError(
+                "rows: a layer must be whole in its process, got one that is tensor-parallel: each "
+                'has a part of its width. Leave it out with layers=["*", "!name"].'
+            )
 
     @property
     def _phase(self) -> Phase:
@@ -264,9 +298,10 @@ class Capture:
             hook = LayerHook(self, self._token, call, layer)
             self.handles.append(layer.module.register_forward_hook(hook))
         # Which layer is the output layer shows only when all that could be it have been called.
+        modules = modules_by_name(root)
         for name in self._averaged - self.layers.keys():
             first = FirstCallHook(self, self._token, name)
-            first.handle = root.get_submodule(name).register_forward_hook(first)
+            first.handle = modules[name].register_forward_hook(first)
             self.handles.append(first.handle)
         end = EndHook(self, self._token, call, counts=counts)
         self.handles.append(root.register_forward_hook(end, always_call=True))
@@ -276,27 +311,3 @@ def _described(output: object) -> str:
     if isinstance(output, torch.Tensor) and not output.is_nested:
         return f"{output.dtype} of shape {tuple(output.shape)}"
     return type(output).__name__
-
-
-def _is_recomputing() -> bool:
-    """Tell whether a backward pass runs: activation checkpointing then calls layers once more."""
-    return bool(torch._C._current_graph_task_id() != -1)
-
-
-def _is_transformed() -> bool:
-    """Tell whether tensors are no numbers now: in `torch.func`, a fake mode, or a trace."""
-    return (
-        torch._C._functorch.maybe_current_level() is not None
-        or torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
-        or torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
-        or torch._C._is_tracing()
-    )
-
-
-def _is_real(output: object) -> bool:
-    """Tell whether an output has numbers that may be looked at now."""
-    if isinstance(output, torch.fx.Proxy):
-        return False
-    on_gpu = isinstance(output, Tensor) and output.is_cuda
-    # What is computed while a CUDA graph is captured would be part of the user's graph.
-    return not (on_gpu and torch.cuda.is_current_stream_capturing())

@@ -1,27 +1,8 @@
-"""Models that are wrapped, or were compiled, before they are watched."""
+"""Models that were compiled before they are watched."""
 
 import sys
 
 from torch import nn
-from torch.nn.parallel import DataParallel, DistributedDataParallel
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model behind `torch.compile` and data parallelism, whose names are its own.
-
-    Args:
-        model: A module, wrapped or not.
-
-    Returns:
-        The original module; its wrappers call it, with its hooks.
-    """
-    while True:
-        inner = getattr(model, "_orig_mod", None)
-        if isinstance(model, DataParallel | DistributedDataParallel):
-            inner = model.module
-        if not isinstance(inner, nn.Module):
-            return model
-        model = inner
 
 
 def forget_compiled_code(model: nn.Module) -> None:

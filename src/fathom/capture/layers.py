@@ -11,7 +11,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from fathom.capture.masks import argument_names
+from fathom.capture.modules import around, modules_by_name
 from fathom.capture.rows import Reader, channels_second, features_last, main_output, recurrent
+from fathom.capture.sharded import class_of
 from fathom.settings import Settings
 from fathom.snapshot import LayerFacts
 
@@ -98,28 +100,25 @@ def known_layers(model: nn.Module) -> list[LayerFacts]:
         Linear, convolutional, recurrent and attention layers. Parts of an attention module are
         left out: their weights are used without a call.
     """
+    modules = modules_by_name(model)
     return [
         facts
         for facts, module in all_modules(model)
-        if facts.kind in _KNOWN_KINDS and not is_inside_attention(facts.name, model)
+        if facts.kind in _KNOWN_KINDS and not is_inside_attention(facts.name, modules)
     ]
 
 
-def is_inside_attention(name: str, model: nn.Module) -> bool:
+def is_inside_attention(name: str, modules: Mapping[str, nn.Module]) -> bool:
     """Tell whether a module is a part of `nn.MultiheadAttention`, which uses weights uncalled.
 
     Args:
         name: Of the module.
-        model: The root.
+        modules: Every module of the root by name.
 
     Returns:
         True for the projections inside.
     """
-    path = name.split(".") if name else []
-    return any(
-        isinstance(model.get_submodule(".".join(path[:end])), nn.MultiheadAttention)
-        for end in range(len(path))
-    )
+    return any(isinstance(module, nn.MultiheadAttention) for module in around(name, modules))
 
 
 def all_modules(model: nn.Module) -> list[tuple[LayerFacts, nn.Module]]:
@@ -132,14 +131,14 @@ def all_modules(model: nn.Module) -> list[tuple[LayerFacts, nn.Module]]:
         In order of registration.
     """
     names: dict[nn.Module, list[str]] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
+    for name, module in modules_by_name(model).items():
         names.setdefault(module, []).append(name)
     return [
         (
             LayerFacts(
                 name=first,
                 kind=_kind(module),
-                module=type(module).__name__,
+                module=class_of(module).__name__,
                 width=_width(module),
                 aliases=tuple(aliases),
             ),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from fathom.capture.layers import is_inside_attention
+from fathom.capture.modules import modules_by_name
 from fathom.capture.window import Window
 from fathom.snapshot import LayerFacts
 
@@ -62,7 +63,7 @@ def report_of(
         )
     if any(window.skipped for window in windows):
         return LayerReport(facts.name, "skipped", "no call of it fell on an observed step")
-    if is_inside_attention(facts.name, model):
+    if is_inside_attention(facts.name, modules_by_name(model)):
         reason = "nn.MultiheadAttention uses its weight without a call; watch the attention itself"
         return LayerReport(facts.name, "bypassed", reason)
     reason = "its module was not called while it was watched"

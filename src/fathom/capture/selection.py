@@ -8,6 +8,7 @@ from types import MappingProxyType
 from torch import nn
 
 from fathom.capture.layers import WIDEST, Layer, Pick, all_modules, known_layers, watchable
+from fathom.capture.modules import plain_name
 from fathom.errors import LayerSelectionError
 from fathom.settings import Settings
 from fathom.snapshot import LayerFacts
@@ -72,7 +73,7 @@ def _match(
     patterns: Iterable[str], everything: list[LayerFacts], known: list[LayerFacts]
 ) -> set[str]:
     chosen: set[str] = set()
-    for pattern in patterns:
+    for pattern in map(plain_name, patterns):
         if pattern.startswith("!"):
             chosen -= _names_matching(pattern[1:], everything)
             continue

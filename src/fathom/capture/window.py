@@ -9,32 +9,23 @@ from fathom.capture.layers import WIDEST, Layer, home_of
 from fathom.errors import ShapeError
 from fathom.settings import Settings
 from fathom.snapshot import Phase
+from fathom.spectral.gathered import Gathered
 from fathom.spectral.moments import Moments
 
 
 @dataclass(eq=False, slots=True)
-class Window:
-    """The moments of one layer in one phase, and what is behind them.
+class Window(Gathered):
+    """What was gathered of one layer in one phase since the last snapshot.
 
     Attributes:
         layer: The layer.
         phase: The phase.
-        moments: None until the first rows, which tell the width and the device.
-        resolution: The relative step from one number to the next in the coarsest type of rows.
-        samples: Samples behind the rows.
-        calls: Calls that were read.
-        skipped: Calls that were not, by `every`.
-        padded: Rows left out because they are padding; a tensor where to look would cost.
+        skipped: Calls that were not read, by `every`.
     """
 
     layer: Layer
     phase: Phase
-    moments: Moments | None = None
-    resolution: float = 0.0
-    samples: int = 0
-    calls: int = 0
     skipped: int = 0
-    padded: Tensor | int = 0
 
     def add(self, output: object, mask: Tensor | None, settings: Settings) -> None:
         """Add what one call of the layer returned, up to the samples that may still count.

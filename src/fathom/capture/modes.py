@@ -1,0 +1,28 @@
+"""In what mode PyTorch runs just now, and whether there are numbers to look at."""
+
+import torch
+from torch import Tensor
+
+
+def is_recomputing() -> bool:
+    """Tell whether a backward pass runs: activation checkpointing then calls layers once more."""
+    return bool(torch._C._current_graph_task_id() != -1)
+
+
+def is_transformed() -> bool:
+    """Tell whether tensors are no numbers now: in `torch.func`, a fake mode, or a trace."""
+    return (
+        torch._C._functorch.maybe_current_level() is not None
+        or torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
+        or torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
+        or torch._C._is_tracing()
+    )
+
+
+def is_real(output: object) -> bool:
+    """Tell whether an output has numbers that may be looked at now."""
+    if isinstance(output, torch.fx.Proxy):
+        return False
+    on_gpu = isinstance(output, Tensor) and output.is_cuda
+    # What is computed while a CUDA graph is captured would be part of the user's graph.
+    return not (on_gpu and torch.cuda.is_current_stream_capturing())

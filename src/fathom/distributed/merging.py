@@ -1,0 +1,96 @@
+"""From what was gathered to spectra: by one process alone, or by all ranks of a training."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fathom.spectral.gathered import Counts, Gathered
+from fathom.spectral.moments import Moments
+from fathom.spectral.spectrum import Spectrum
+
+Key = tuple[str, str]
+"""A layer and a phase."""
+
+
+@dataclass(slots=True)
+class Merged:
+    """What all ranks have gathered; the same on each of them.
+
+    Attributes:
+        counts: By layer and phase.
+        spectra: By layer and phase, without those that failed.
+        failures: Why a layer has no spectrum, by its name.
+        moments: By layer and phase, on the process that records, where they were asked for.
+    """
+
+    counts: dict[Key, Counts] = field(default_factory=dict)
+    spectra: dict[Key, Spectrum] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    moments: dict[Key, Moments] = field(default_factory=dict)
+
+    def add(self, key: Key, found: Spectrum | str) -> None:
+        """Add what became of a layer.
+
+        Args:
+            key: The layer and phase.
+            found: Its spectrum, or why there is none.
+        """
+        if isinstance(found, Spectrum):
+            self.spectra[key] = found
+        else:
+            self.failures[key[0]] = found
+
+
+class Alone:
+    """A process whose rows are all there is."""
+
+    rank = 0
+    size = 1
+
+    def hear(self, mine: Any) -> list[Any]:
+        """Return what every rank says.
+
+        Args:
+            mine: What this rank says: anything that can be pickled.
+
+        Returns:
+            In order of rank.
+        """
+        return [mine]
+
+    def merge(self, mine: Mapping[Key, Gathered], *, with_rankme: bool, keep: bool) -> Merged:
+        """Merge what all ranks have gathered, and decompose it.
+
+        Args:
+            mine: What this rank has, which is used up.
+            with_rankme: Measure RankMe too.
+            keep: Whether the moments are wanted on the process that records.
+
+        Returns:
+            The spectra.
+        """
+        merged = Merged()
+        for key, each in mine.items():
+            if each.moments is not None:
+                merged.counts[key] = each.counts()
+                if keep:
+                    merged.moments[key] = each.moments
+                merged.add(key, decomposed(each.moments, each.resolution, with_rankme))
+        return merged
+
+    def leave(self) -> None:
+        """Let go of the other ranks."""
+
+
+def decomposed(moments: Moments, resolution: float, with_rankme: bool) -> Spectrum | str:
+    """Return the spectrum of some moments, or why there is none; never raise.
+
+    Args:
+        moments: Of all rows.
+        resolution: The relative step from one number to the next in the type of the rows.
+        with_rankme: Measure RankMe too.
+    """
+    try:
+        return Spectrum.of(moments, with_rankme=with_rankme, resolution=resolution)
+    except Exception as error:  # noqa: BLE001 - nothing of ours may end the user's training
+        return f"{type(error).__name__}: {error}"
