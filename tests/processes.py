@@ -105,7 +105,7 @@ def _serve(line: Connection) -> None:
             finally:
                 if distributed.is_initialized():
                     distributed.destroy_process_group()
-        except BaseException:  # it is raised where it was asked for
+        except Exception:  # noqa: BLE001 - it is raised where it was asked for
             line.send((False, traceback.format_exc()))
 
 

@@ -96,3 +96,73 @@ def test_all_ranks_together_have_the_numbers_of_one_process_with_all_rows(
             _, count, samples, *_ = first["train", name]
             assert count == samples == sum(share)
             assert first["eval", name][1] == share[0]
+
+
+def stop_in_the_middle(how: str) -> tuple[Taken, Taken, str]:
+    """Train, once through and once stopped and resumed in the middle of a window."""
+    rank, size = distributed.get_rank(), distributed.get_world_size()
+    batches = images([20, 12, 7, 30][:size])[rank].split(4)
+    model = network()
+    with fathom.watch(model) as monitor:
+        for batch in batches:
+            model(batch)
+        whole = taken(monitor.snapshot(step=1))
+    with fathom.watch(model) as monitor:
+        model(batches[0])
+        state: dict[str, Tensor] | None = monitor.state_dict()
+    said = None
+    if how == "the first rank's":
+        said = [state if rank == 0 else None]
+        distributed.broadcast_object_list(said)
+        state = said[0]
+    assert state is not None
+    with fathom.watch(model) as monitor:
+        try:
+            monitor.load_state_dict(state)
+        except fathom.ArgumentError as error:
+            return whole, whole, str(error)
+        if said is not None:
+            return whole, whole, ""
+        for batch in batches[1:]:
+            model(batch)
+        return whole, taken(monitor.snapshot(step=1)), ""
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_every_rank_resumes_in_the_middle_of_a_window(processes: Processes, ranks: int) -> None:
+    for whole, resumed, told in processes.run(stop_in_the_middle, "each its own", ranks=ranks):
+        assert not told
+        assert resumed == whole
+
+
+def test_rows_of_another_rank_are_not_loaded(processes: Processes) -> None:
+    (*_, first), (*_, second) = processes.run(stop_in_the_middle, "the first rank's", ranks=2)
+    assert not first
+    assert "state must be of rank 1 of 2, got that of rank 0 of 2" in second
+
+
+def resume_a_run(folder: Path) -> tuple[str, str]:
+    model = network()
+    with fathom.watch(model, folder, resume=True) as monitor:
+        model(torch.randn(20, 6, dtype=torch.float64))
+        try:
+            monitor.snapshot(step=3)
+            told = ""
+        except fathom.ArgumentError as error:
+            told = str(error)
+        monitor.snapshot(step=4)
+        assert (monitor.report()[0].rows, monitor.report()[0].state) == (0, "not called")
+        return told, str(monitor)
+
+
+def test_every_rank_knows_the_last_step_of_a_run_that_is_gone_on_with(
+    processes: Processes, tmp_path: Path
+) -> None:
+    processes.run(watch_a_share, SHARES["even"], tmp_path / "run", ranks=2)
+    for rank, found in enumerate(processes.run(resume_a_run, tmp_path / "run", ranks=2)):
+        told, described = found
+        assert "step must come after 3" in told
+        assert f"rank {rank} of 2" in described
+    with fathom.open_run(tmp_path / "run") as run:
+        assert run.steps == [3, 4]
+        assert run.facts["processes"] == 2

@@ -42,8 +42,8 @@ def of_this_place(state: Mapping[str, Tensor], ranks: Alone) -> dict[str, Tensor
     holds_rows = any(key.startswith("windows/") for key in state)
     if holds_rows and (rank, size) != (ranks.rank, ranks.size):
         raise ArgumentError(
-            f"load_state_dict: state must be of rank {ranks.rank} of {ranks.size}, got that of rank "
-            f"{rank} of {size}, whose rows would be lost or count twice. Save it on every rank "
-            "and load each its own, or save right after a snapshot, when there are no rows in it."
+            f"load_state_dict: state must be of rank {ranks.rank} of {ranks.size}, got that of "
+            f"rank {rank} of {size}, whose rows would be lost or count twice. Save it on every "
+            "rank and load each its own; or save right after a snapshot, when it has no rows."
         )
     return {key: each for key, each in state.items() if key not in (_RANK, _SIZE)}

@@ -168,7 +168,9 @@ class Ranks(Alone):
                 scatter.addr_(apart, apart, alpha=int(own[key].count))
             else:
                 scatter = torch.zeros(total.width, total.width, dtype=torch.float64, device="cpu")
-            arrival = distributed.reduce(scatter, dst=owners[key], group=self._group, async_op=True)
+            arrival = distributed.reduce(
+                scatter, group=self._group, group_dst=owners[key], async_op=True
+            )
             assert arrival is not None
             under_way[key] = scatter, arrival
         return under_way
@@ -179,16 +181,16 @@ class Ranks(Alone):
             if owners[key] == 0:
                 continue
             if self.rank == owners[key]:
-                distributed.send(scatter, dst=0, group=self._group)
+                distributed.send(scatter, group=self._group, group_dst=0)
             elif self.rank == 0:
-                distributed.recv(scatter, src=owners[key], group=self._group)
+                distributed.recv(scatter, group=self._group, group_src=owners[key])
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
         """Say in one way that ranks cannot be reached, and release those that wait for this one."""
         try:
             yield
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             self.leave()
             raise RanksError(
                 f"snapshot: all {self.size} ranks must be there, got on rank {self.rank} "
