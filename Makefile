@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test regimes check format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ demo: setup  ## Train a small VGG on handwritten digits, watched, and show its l
 
 test: setup  ## Run every test
 	$(BIN)/python -m pytest $(ARGS)
+
+regimes: setup  ## Run the tests of all ways of training, and write docs/regimes.md from what came of them
+	$(BIN)/python -m pytest -m regime --regimes docs/regimes.md $(ARGS)
 
 check: setup  ## Lint, formatting, types, and the order of imports
 	$(BIN)/ruff check .

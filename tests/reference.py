@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 Array = NDArray[np.float64]
 
@@ -18,14 +19,14 @@ DECIDING_CASES = [
 ]
 
 
-def covariance(rows: ArrayLike) -> Array:
+def covariance(rows: ArrayLike | Tensor) -> Array:
     """The covariance of (n, d) rows with divisor n, in two passes."""
-    values = np.asarray(rows, dtype=np.float64)
+    values = _float64(rows)
     centred = values - values.mean(axis=0)
     return np.asarray(centred.T @ centred / len(values))
 
 
-def eigenvalues(rows: ArrayLike) -> Array:
+def eigenvalues(rows: ArrayLike | Tensor) -> Array:
     """The eigenvalues of that covariance, descending, clipped at 0."""
     return np.linalg.eigvalsh(covariance(rows))[::-1].clip(min=0)
 
@@ -70,6 +71,13 @@ def participation_ratio(values: ArrayLike) -> float:
 def stable_rank(values: ArrayLike) -> float:
     array = np.asarray(values, dtype=np.float64)
     return float(array.sum() / array.max())
+
+
+def _float64(rows: ArrayLike | Tensor) -> Array:
+    """Rows of any type on any device as float64."""
+    if isinstance(rows, Tensor):
+        rows = rows.detach().cpu().double().numpy()
+    return np.asarray(rows, dtype=np.float64)
 
 
 def _positive_shares(values: ArrayLike) -> Array:

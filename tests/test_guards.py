@@ -5,8 +5,11 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 import fathom
 from fathom.cli.main import app
+from regimes import section_of, sentence_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -79,3 +82,15 @@ def test_every_command_and_every_argument_is_in_the_readme() -> None:
 def test_the_readme_shows_no_name_that_is_not_there() -> None:
     for name in re.findall(r"fathom\.([a-z_]+)\(", (ROOT / "README.md").read_text()):
         assert name in fathom.__all__
+
+
+def test_the_page_of_regimes_lists_the_tests_of_regimes(request: pytest.FixtureRequest) -> None:
+    page = (ROOT / "docs" / "regimes.md").read_text()
+    listed = set(re.findall(r"^\| (\w.*?) \|", page, flags=re.MULTILINE)) - {"what was run"}
+    run = {sentence_of(item) for item in request.session.items if section_of(item)}
+    assert run <= listed, "docs/regimes.md is behind the tests: make regimes"
+    whole = {Path(item.path) for item in request.session.items} >= set(
+        ROOT.glob("tests/**/test_*.py")
+    )
+    assert not whole or run == listed, "docs/regimes.md is ahead of the tests: make regimes"
+    assert "failed" not in page

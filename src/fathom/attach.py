@@ -14,7 +14,6 @@ from torch import nn
 
 from fathom.capture.capture import Capture
 from fathom.capture.compiled import forget_compiled_code
-from fathom.capture.hooks import detach
 from fathom.capture.layers import Layer, Pick
 from fathom.capture.modules import unwrapped
 from fathom.capture.selection import LayerFilter, select_layers
@@ -138,7 +137,7 @@ def watch(
         writer = None
         with meeting.together():
             capture = Capture(original, selected, settings)
-            undo.callback(detach, capture.handles)
+            undo.callback(capture.attachment.detach)
             if run is not None and meeting.rank == 0:
                 writer = Writer.open(
                     run,

@@ -10,11 +10,10 @@ from typing import Self, SupportsFloat, SupportsIndex
 
 import torch
 from torch import Tensor
-from torch.utils.hooks import RemovableHandle
 
+from fathom.capture.attachment import Attachment
 from fathom.capture.capture import Capture
 from fathom.capture.description import watched_table
-from fathom.capture.hooks import detach
 from fathom.capture.masks import Mask, Masks
 from fathom.capture.report import LayerReport
 from fathom.distributed.agreement import Word, agreed
@@ -54,7 +53,7 @@ class Monitor:
         self._last_step = last_step
         self._process = os.getpid()
         self._closer = weakref.finalize(
-            self, _release, self._process, capture.handles, recorder, ranks
+            self, _release, self._process, capture.attachment, recorder, ranks
         )
 
     @property
@@ -96,6 +95,7 @@ class Monitor:
                 metrics={name: _number(name, value) for name, value in metrics.items()},
                 order=self._capture.order,
                 disabled=dict(self._capture.disabled),
+                unseen=self._capture.unseen(),
             )
         except ArgumentError as error:
             with suppress(RanksError):
@@ -216,6 +216,8 @@ class Monitor:
         """Say what is watched, how, and what memory its moments take."""
         folder = self._recorder.folder
         place = "nothing is recorded" if folder is None else f"run {folder}"
+        if self._ranks.rank > 0:
+            place = "rank 0 records"
         if self._ranks.size > 1:
             place = f"rank {self._ranks.rank} of {self._ranks.size}; {place}"
         layers = [(facts, self._capture.layers[facts.name].rows) for facts in self._capture.facts]
@@ -248,14 +250,17 @@ class Monitor:
                         **merged.counts[key]._asdict(),
                     )
         seen = {*phases["train"], *phases["eval"], *disabled}
+        unobserved = tuple(name for name in self.layers if name not in seen)
         return Snapshot(
             step=word.step,
             metrics=word.metrics,
             train=phases["train"],
             eval=phases["eval"],
-            unobserved=tuple(name for name in self.layers if name not in seen),
+            unobserved=unobserved,
             disabled=disabled,
             output_layer=self._capture.output_layer,
+            # One that was called but gave nothing to read, such as a tensor without numbers.
+            reasons={name: word.unseen.get(name, "no numbers") for name in unobserved},
         )
 
     def _switch_off(self, failures: Mapping[str, str], *, told: bool) -> None:
@@ -303,10 +308,8 @@ def _number(name: str, value: object) -> float:
         ) from error
 
 
-def _release(
-    process: int, handles: list[RemovableHandle], recorder: Recorder, ranks: Alone
-) -> None:
-    detach(handles)
+def _release(process: int, attachment: Attachment, recorder: Recorder, ranks: Alone) -> None:
+    attachment.detach()
     recorder.close()
     if process == os.getpid():
         ranks.leave()

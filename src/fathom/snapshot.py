@@ -145,6 +145,7 @@ class Snapshot:
         disabled: Layers that could not be read, with the reason.
         output_layer: The model's last linear or convolutional layer in execution order, which the
             average leaves out; None where it is not known.
+        reasons: Why nothing was seen, of each of `unobserved`.
     """
 
     step: int
@@ -154,6 +155,7 @@ class Snapshot:
     unobserved: tuple[str, ...] = ()
     disabled: Mapping[str, str] = field(default_factory=dict)
     output_layer: str | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     def phase(self, phase: str) -> Readings:
         """Return the readings of one phase.

@@ -43,6 +43,7 @@ def test_overwriting_an_output_in_place_does_not_change_what_is_recorded() -> No
     assert_rows(snapshot.train["second"], model.second(model.first(inputs).relu()))
 
 
+@pytest.mark.regime("Modes")
 def test_inference_mode_first_and_training_later() -> None:
     torch.manual_seed(3)
     model = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 2))
@@ -75,6 +76,7 @@ class Checkpointed(nn.Module):
         return classes
 
 
+@pytest.mark.regime("Checkpointing")
 @pytest.mark.parametrize("every", [1, 2])
 @pytest.mark.parametrize("use_reentrant", [True, False])
 def test_each_row_counts_once_under_activation_checkpointing(

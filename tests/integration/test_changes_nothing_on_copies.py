@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 import fathom
 
+pytestmark = pytest.mark.regime("Copies and wrappers")
+
 
 def network() -> nn.Sequential:
     torch.manual_seed(0)

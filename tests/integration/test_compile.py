@@ -13,6 +13,8 @@ from torch.utils.checkpoint import checkpoint
 import fathom
 import reference
 
+pytestmark = pytest.mark.regime("Compiled")
+
 BACKENDS = ["eager", "aot_eager", "inductor"]
 
 

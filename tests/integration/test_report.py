@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 import fathom
 
+pytestmark = pytest.mark.regime("Told")
+
 
 class Model(nn.Module):
     def __init__(self) -> None:
@@ -52,7 +54,11 @@ def test_every_layer_says_what_was_seen_of_it_or_why_nothing_was() -> None:
     assert found["attention.out_proj"].state == "bypassed"
     assert "attention" in found["attention.out_proj"].reason
     assert found["spare"].state == found["used"].state == "not called"
-    assert set(snapshot.unobserved) == {"attention.out_proj", "spare", "used"}
+    assert (
+        set(snapshot.unobserved) == set(snapshot.reasons) == {"attention.out_proj", "spare", "used"}
+    )
+    assert snapshot.reasons["spare"].startswith("not called: its module was not called")
+    assert snapshot.reasons["attention.out_proj"].startswith("bypassed: nn.MultiheadAttention")
 
 
 def test_a_layer_that_only_ran_on_skipped_steps_was_called() -> None:

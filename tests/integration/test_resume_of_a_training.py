@@ -9,13 +9,15 @@ from torch import Tensor, nn
 
 import fathom
 
+pytestmark = pytest.mark.regime("Resume")
+
 
 def network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5))
 
 
 def batches(count: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(3)
+    generator = torch.Generator(torch.get_default_device()).manual_seed(3)
     return [torch.randn(7, 1, 6, 6, generator=generator) for _ in range(count)]
 
 

@@ -11,6 +11,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import fathom
 
+pytestmark = pytest.mark.regime("Calls")
+
 
 def observed(model: nn.Module, *inputs: Any, **options: Any) -> fathom.Reading:
     with fathom.watch(model, **options) as monitor:
@@ -187,6 +189,7 @@ def test_a_default_device_of_the_user_does_not_reach_the_packed_rows() -> None:
     assert (snapshot.train[""].rows, snapshot.train[""].samples) == (2, 2)
 
 
+@pytest.mark.regime("Modes")
 def test_a_model_called_from_several_threads_loses_no_row() -> None:
     layer = nn.Linear(3, 8)
     with fathom.watch(layer) as monitor:

@@ -6,20 +6,39 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
-from fathom.capture.hooks import BeginHook, EndHook, FirstCallHook, LayerHook, detach
-from fathom.capture.layers import Layer, Pick, known_layers
-from fathom.capture.masks import Call, Mask, Masks, argument_names
-from fathom.capture.modes import is_real, is_recomputing, is_transformed
+from fathom.capture.attachment import Attachment
+from fathom.capture.hooks import (
+    BeginHook,
+    EndHook,
+    FirstCallHook,
+    LayerHook,
+    PartBeginHook,
+    PartEndHook,
+)
+from fathom.capture.layers import Layer, Pick, known_layers, parts_with_masks
+from fathom.capture.masks import Call, Mask, Masks, argument_names, fits
+from fathom.capture.modes import is_real, is_recomputing, is_transformed, unseen_by_modes
 from fathom.capture.modules import around, modules_by_name
-from fathom.capture.report import LayerReport, report_of
+from fathom.capture.report import LayerReport, report_of, unseen
 from fathom.capture.sharded import is_distributed, is_fully_sharded, is_tensor_parallel
 from fathom.capture.state import State, state_of, windows_of
 from fathom.capture.window import Window
 from fathom.errors import ArgumentError, ShapeError, warn
 from fathom.settings import Settings
 from fathom.snapshot import AVERAGED_KINDS, PHASES, LayerFacts, Phase
+
+
+class _Current(threading.local):
+    """The present call of the root, in one thread.
+
+    Attributes:
+        masks: Among its arguments.
+        observing: Whether it is observed; None outside of one.
+    """
+
+    masks = Masks()
+    observing: bool | None = None
 
 
 class Capture:
@@ -36,7 +55,6 @@ class Capture:
         self.layers = {layer.facts.name: layer for layer in layers}
         self.disabled: dict[str, str] = {}
         self.active = True
-        self.handles: list[RemovableHandle] = []
         self._model = model
         self._settings = settings
         # A signal handler may take a snapshot while its own thread is in `_observe`.
@@ -44,21 +62,21 @@ class Capture:
         self._adding: Window | None = None
         with torch.inference_mode(False):
             self._token = torch.zeros((), device="cpu")
+        self.attachment = Attachment(model, self._token)
         self._call = Call()
-        # Replicas of nn.DataParallel are called in threads, each with its own part of the batch.
-        self._current = threading.local()
+        self._told_of_mask = False
+        # Several threads may call the root at once, as nn.DataParallel does.
+        self._current = _Current()
         self._averaged = {f.name for f in known_layers(model) if f.kind in AVERAGED_KINDS}
         self._averaged |= {n for n, w in self.layers.items() if w.facts.kind in AVERAGED_KINDS}
         self._order: dict[str, None] = {}
         self._windows: dict[tuple[str, Phase], Window] = {}
         self._widths: dict[str, int] = {}
         self._steps: dict[Phase, int] = dict.fromkeys(PHASES, 0)
-        # Whether the present call of the root is observed; None outside of one.
-        self._observing: bool | None = None
         try:
             self._attach()
         except BaseException:
-            detach(self.handles)
+            self.attachment.detach()
             raise
 
     @property
@@ -92,17 +110,20 @@ class Capture:
 
     def report(self) -> list[LayerReport]:
         """Return what was seen of each layer since the last snapshot, in execution order."""
-        with self._lock:
-            windows = list(self._windows.values())
+        windows, modules = self._windows_by_name(), modules_by_name(self._model)
         return [
-            report_of(
-                facts,
-                [window for window in windows if window.layer.facts.name == facts.name],
-                self.disabled,
-                self._model,
-            )
-            for facts in self.facts
+            report_of(facts, windows[facts.name], self.disabled, modules) for facts in self.facts
         ]
+
+    def unseen(self) -> dict[str, str]:
+        """Return why nothing was seen of some layers since the last snapshot, by name."""
+        windows, modules = self._windows_by_name(), modules_by_name(self._model)
+        found = {
+            facts.name: unseen(facts, windows[facts.name], modules)
+            for facts in self.facts
+            if facts.name not in self.disabled
+        }
+        return {name: ": ".join(missed) for name, missed in found.items() if missed}
 
     def state(self) -> State:
         """Return what was gathered since the last snapshot, as tensors."""
@@ -163,16 +184,16 @@ class Capture:
 
     def stepped(self) -> None:
         """Count a call of the root, and decide whether it is observed."""
-        if self.active and not is_recomputing():
+        if self.active and not is_recomputing() and not is_transformed():
             with self._lock:
                 phase = self._phase
-                self._observing = self._steps[phase] % self._settings.every == 0
+                self._current.observing = self._steps[phase] % self._settings.every == 0
                 self._steps[phase] += 1
 
     def ended(self) -> None:
         """Note that a call of the root ends."""
         if not is_recomputing():
-            self._current.masks, self._observing = Masks(), None
+            self._current.masks, self._current.observing = Masks(), None
 
     def called(self, name: str) -> None:
         """Note the place in the execution order of a layer that is not watched.
@@ -191,7 +212,7 @@ class Capture:
         """
         masks = self._call.given
         if masks is None:
-            masks = getattr(self._current, "masks", Masks())
+            masks = self._current.masks
         self._observe(layer, output, masks.of(layer.side), layer.pick)
 
     def observed_compiled(self, layer: Layer, output: Tensor, mask: Mask | None) -> None:
@@ -215,7 +236,7 @@ class Capture:
             phase = self._phase
             window = self._windows.setdefault((name, phase), Window(layer, phase))
             # Steps are calls of the root; where the layer is called without it, of the layer.
-            observing = self._observing
+            observing = self._current.observing
             if observing is None:
                 observing = (window.calls + window.skipped) % self._settings.every == 0
             if not observing:
@@ -223,11 +244,14 @@ class Capture:
                 return
             self._adding = window
             try:
-                tensor = pick(output)
-                if window.moments is None:
-                    self._refuse_parts(layer, tensor)
-                if is_real(tensor):
-                    window.add(tensor, None if mask is None else mask.real(), self._settings)
+                # Selective checkpointing would take what is computed here for the model's own.
+                with unseen_by_modes(), torch.no_grad():
+                    tensor = pick(output)
+                    if window.moments is None:
+                        self._refuse_parts(layer, tensor)
+                    if is_real(tensor):
+                        self._check_mask(layer, tensor, mask)
+                        window.add(tensor, None if mask is None else mask.real(), self._settings)
             except Exception as error:  # noqa: BLE001 - nothing of ours may end the training
                 self.disable(name, error, output)
             except BaseException:
@@ -285,26 +309,46 @@ class Capture:
                 'has a part of its width. Leave it out with layers=["*", "!name"].'
             )
 
+    def _windows_by_name(self) -> dict[str, list[Window]]:
+        with self._lock:
+            found: dict[str, list[Window]] = {name: [] for name in self.layers}
+            for (name, _), window in self._windows.items():
+                found[name].append(window)
+        return found
+
+    def _check_mask(self, layer: Layer, tensor: object, mask: Mask | None) -> None:
+        """Say once that a mask is of other positions than a layer's output has."""
+        if mask is None or self._told_of_mask or not isinstance(tensor, Tensor):
+            return
+        if layer.facts.kind != "convolution" and fits(mask.tensor, tensor) is False:
+            self._told_of_mask = True
+            warn(
+                f"fathom: a mask of shape {tuple(mask.tensor.shape)} does not fit the output of "
+                f"{layer.facts.name}, of shape {tuple(tensor.shape)}: padding counts there. Give "
+                "one of its length with monitor.mask(...) before each call."
+            )
+
     @property
     def _phase(self) -> Phase:
         return "train" if self._model.training else "eval"
 
     def _attach(self) -> None:
-        root, call = self._model, self._call
+        root, call, attachment = self._model, self._call, self.attachment
         counts = self._settings.every > 1
         begin = BeginHook(self, self._token, call, argument_names(root), counts=counts)
-        self.handles.append(root.register_forward_pre_hook(begin, with_kwargs=True))
+        attachment.before(root, begin)
+        for part, side in parts_with_masks(root):
+            start = PartBeginHook(self, self._token, call, argument_names(part), side=side)
+            attachment.before(part, start)
+            attachment.after(part, PartEndHook(self, self._token, call, start), always=True)
         for layer in self.layers.values():
-            hook = LayerHook(self, self._token, call, layer)
-            self.handles.append(layer.module.register_forward_hook(hook))
+            attachment.after(layer.module, LayerHook(self, self._token, call, layer))
         # Which layer is the output layer shows only when all that could be it have been called.
         modules = modules_by_name(root)
         for name in self._averaged - self.layers.keys():
             first = FirstCallHook(self, self._token, name)
-            first.handle = modules[name].register_forward_hook(first)
-            self.handles.append(first.handle)
-        end = EndHook(self, self._token, call, counts=counts)
-        self.handles.append(root.register_forward_hook(end, always_call=True))
+            first.handle = attachment.after(modules[name], first)
+        attachment.after(root, EndHook(self, self._token, call, counts=counts), always=True)
 
 
 def _described(output: object) -> str:

@@ -19,6 +19,7 @@ from torch.utils.hooks import RemovableHandle
 
 from fathom.capture.layers import Layer
 from fathom.capture.masks import Call, Mask, Masks, masks_among
+from fathom.capture.modes import is_recomputing
 from fathom.capture.operator import register
 from fathom.capture.rows import main_output
 
@@ -48,10 +49,18 @@ class Listener(Protocol):
         """A layer that is not watched was called."""
 
 
-class _Hook:
+class Hook:
+    """What all hooks have: whom they tell, and a copy that does nothing."""
+
     def __init__(self, listener: Listener, token: Tensor):
+        """Say whom to tell.
+
+        Args:
+            listener: Held weakly.
+            token: Shared by all hooks of a listener, so that graphs keep their order.
+        """
         self._listener = weakref.ref(listener)
-        self._token = token
+        self.token = token
         self._number = register(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -59,7 +68,7 @@ class _Hook:
         return getattr, (nullcontext(), "__exit__")
 
 
-class BeginHook(_Hook):
+class BeginHook(Hook):
     """A pre-hook of the root, which takes keyword arguments too.
 
     A compiled root runs its own hooks outside its graph, each as a graph of its own if it computes
@@ -75,7 +84,7 @@ class BeginHook(_Hook):
             listener: Held weakly.
             token: Shared by all hooks whose order matters.
             call: Where to leave the masks.
-            names: Of the root's arguments, in order.
+            names: Of the module's arguments, in order.
             counts: Whether calls are counted.
         """
         super().__init__(listener, token)
@@ -85,19 +94,31 @@ class BeginHook(_Hook):
 
     def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """Take a call."""
-        if _is_exporting():
+        if _is_aside():
             return
+        self._call.depth += 1
+        self.begin(args, kwargs)
+        if self._counts:
+            if torch.compiler.is_compiling():
+                torch.ops.fathom.step(self.token, self._number)
+            else:
+                self.step()
+
+    def begin(self, args: Any, kwargs: Any, side: str = "only") -> None:
+        """Leave the masks where they are found.
+
+        Args:
+            args: Of the module, in order.
+            kwargs: Of the module, by name.
+            side: Of the module, as in `Layer`.
+        """
         masks = self._call.given
         if masks is None:
-            masks = masks_among({**dict(zip(self._names, args, strict=False)), **kwargs})
+            arguments = {**dict(zip(self._names, args, strict=False)), **kwargs}
+            masks = masks_among(arguments, side=side)
         self._call.masks = masks
-        if not torch.compiler.is_compiling():
-            if listener := self._listener():
-                listener.began(masks)
-            if self._counts:
-                self.step()
-        elif self._counts:
-            torch.ops.fathom.step(self._token, self._number)
+        if not torch.compiler.is_compiling() and (listener := self._listener()):
+            listener.began(masks)
 
     def step(self) -> None:
         """Tell the listener; the operator calls this."""
@@ -105,7 +126,7 @@ class BeginHook(_Hook):
             listener.stepped()
 
 
-class EndHook(_Hook):
+class EndHook(Hook):
     """A forward hook of the root."""
 
     def __init__(self, listener: Listener, token: Tensor, call: Call, *, counts: bool):
@@ -123,14 +144,15 @@ class EndHook(_Hook):
 
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
         """Take the end of a call."""
-        if _is_exporting():
+        if _is_aside():
             return
         self._call.masks = Masks()
         self._call.given = None
+        self._call.depth = max(0, self._call.depth - 1)
         if not torch.compiler.is_compiling():
             self.end()
         elif self._counts:
-            torch.ops.fathom.end(self._token, self._number)
+            torch.ops.fathom.end(self.token, self._number)
 
     def end(self) -> None:
         """Tell the listener; the operator calls this."""
@@ -138,7 +160,56 @@ class EndHook(_Hook):
             listener.ended()
 
 
-class LayerHook(_Hook):
+class PartBeginHook(BeginHook):
+    """A pre-hook of a part of the model, which is called with masks where the root is not."""
+
+    def __init__(
+        self, listener: Listener, token: Tensor, call: Call, names: Sequence[str], *, side: str
+    ):
+        """Say whom to tell.
+
+        Args:
+            listener: Held weakly.
+            token: Shared by all hooks whose order matters.
+            call: Where to leave the masks.
+            names: Of the part's arguments, in order.
+            side: Of the part, as in `Layer`.
+        """
+        super().__init__(listener, token, call, names, counts=False)
+        self._side = side
+        self.began = False
+
+    def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        """Take a call."""
+        if self._call.depth or _is_aside():
+            return
+        self._call.depth, self.began = 1, True
+        self.begin(args, kwargs, self._side)
+
+
+class PartEndHook(EndHook):
+    """A forward hook of the same part."""
+
+    def __init__(self, listener: Listener, token: Tensor, call: Call, begin: PartBeginHook):
+        """Say whom to tell.
+
+        Args:
+            listener: Held weakly.
+            token: Shared by all hooks whose order matters.
+            call: Where the masks were left.
+            begin: The pre-hook of the part.
+        """
+        super().__init__(listener, token, call, counts=False)
+        self._begin = begin
+
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
+        """Take the end of a call."""
+        if self._begin.began:
+            self._begin.began = False
+            super().__call__(module, args, output)
+
+
+class LayerHook(Hook):
     """A forward hook of a watched layer."""
 
     def __init__(self, listener: Listener, token: Tensor, call: Call, layer: Layer):
@@ -167,7 +238,7 @@ class LayerHook(_Hook):
                     tensor.detach(),
                     None if mask is None else mask.tensor,
                     mask is not None and mask.marks_padding,
-                    self._token,
+                    self.token,
                     self._number,
                 )
 
@@ -182,7 +253,7 @@ class LayerHook(_Hook):
             listener.observed_compiled(self._layer, output, mask)
 
 
-class FirstCallHook(_Hook):
+class FirstCallHook(Hook):
     """A forward hook that goes after its first call, so that it costs nothing later.
 
     In a compiled model it stays: to remove it would compile the model once more.
@@ -208,7 +279,7 @@ class FirstCallHook(_Hook):
             self.observe(tensor, None)
             self.handle.remove()
         elif isinstance(tensor, Tensor) and not _is_exporting():
-            torch.ops.fathom.observe(tensor.detach(), None, False, self._token, self._number)
+            torch.ops.fathom.observe(tensor.detach(), None, False, self.token, self._number)
 
     def observe(self, output: Tensor, mask: Mask | None) -> None:
         """Tell the listener; the operator calls this.
@@ -221,11 +292,6 @@ class FirstCallHook(_Hook):
             listener.called(self._name)
 
 
-def detach(handles: list[RemovableHandle]) -> None:
-    """Remove hooks from their modules.
-
-    Args:
-        handles: What registering them returned; emptied.
-    """
-    while handles:
-        handles.pop().remove()
+def _is_aside() -> bool:
+    """Tell whether this call of the root is none of its own: an export, or a recomputation."""
+    return _is_exporting() or (not torch.compiler.is_compiling() and is_recomputing())

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from fathom.capture.masks import argument_names
+from fathom.capture.masks import MASK_NAMES, argument_names
 from fathom.capture.modules import around, modules_by_name
 from fathom.capture.rows import Reader, channels_second, features_last, main_output, recurrent
 from fathom.capture.sharded import class_of
@@ -222,6 +222,29 @@ def watchable(
             side = "only" if sides is None else _side(facts.name, parent=sides)
             layers.append(Layer(facts, module, rows, read, pick, side))
     return layers
+
+
+def parts_with_masks(model: nn.Module) -> list[tuple[nn.Module, str]]:
+    """Return the parts of a model that a user may call with masks of their own.
+
+    Such as the encoder, which `generate()` calls by itself, or the model below a head.
+
+    Args:
+        model: The root.
+
+    Returns:
+        Modules at most two names deep, each with its side, as in `Layer`.
+    """
+    modules = modules_by_name(model)
+    parent = _two_sided(model, set(modules))
+    return [
+        (module, "only" if parent is None else _side(name, parent=parent))
+        for name, module in modules.items()
+        if name
+        and name.count(".") < 2
+        and not isinstance(module, nn.MultiheadAttention)
+        and MASK_NAMES.intersection(argument_names(module))
+    ]
 
 
 def _reader(module: nn.Module, settings: Settings, *, sequence_first: bool) -> tuple[str, Reader]:

@@ -57,12 +57,15 @@ class Call:
     Attributes:
         masks: Of the present call; none outside of one.
         given: By hand, for the next call or the present one.
+        depth: How many calls of the root are under way, or of a part whose own masks count;
+            several where threads call it.
     """
 
     def __init__(self) -> None:
         """Begin outside of any call."""
         self.masks = Masks()
         self.given: Masks | None = None
+        self.depth = 0
 
 
 def argument_names(model: nn.Module) -> list[str]:
@@ -87,17 +90,29 @@ _ENCODER = (
     ("key_padding_mask", True),
 )
 _DECODER = (("decoder_attention_mask", False), ("tgt_key_padding_mask", True))
+# Of a decoder alone, whose own sequence is the first.
+_DECODER_OWN = (("attention_mask", False), ("tgt_key_padding_mask", True))
+_DECODER_OTHER = (("encoder_attention_mask", False), ("memory_key_padding_mask", True))
+
+MASK_NAMES = frozenset(name for name, _ in (*_ENCODER, *_DECODER))
+"""The arguments that may be masks."""
 
 
-def masks_among(arguments: Mapping[str, Any]) -> Masks:
-    """Find the padding masks among the arguments of the root; this computes nothing.
+def masks_among(arguments: Mapping[str, Any], *, side: str = "only") -> Masks:
+    """Find the padding masks among the arguments of the root, or a part; this computes nothing.
 
     Args:
         arguments: By name.
+        side: `decoder` for the decoder of a model with two sides.
 
     Returns:
         The masks of two dimensions, (b, t); others say who attends to whom, not what is real.
     """
+    if side == "decoder":
+        return Masks(_first_among(arguments, _DECODER_OTHER), _first_among(arguments, _DECODER_OWN))
+    if arguments.get("query") is not arguments.get("key"):
+        # Of attention to another sequence it tells of that one, and the output is of the queries.
+        return Masks()
     return Masks(_first_among(arguments, _ENCODER), _first_among(arguments, _DECODER))
 
 
@@ -125,6 +140,24 @@ def aligned(mask: Tensor | None, shape: torch.Size, *, sequence_first: bool) -> 
         return None
     mask = mask.T if sequence_first else mask
     return mask.reshape(-1) if shape in (mask.shape, (mask.numel(),)) else None
+
+
+def fits(mask: Tensor, output: Tensor) -> bool | None:
+    """Tell whether a mask is of the positions of an output.
+
+    Args:
+        mask: (b, t).
+        output: Of a layer.
+
+    Returns:
+        None where the output has no positions, or a single one, as in generation token by token.
+    """
+    if output.is_nested or output.ndim != 3:
+        return None
+    first, second = output.shape[:2]
+    if second == 1 or (first == 1 and len(mask) > 1):
+        return None
+    return mask.shape in ((first, second), (second, first))
 
 
 def last_real(mask: Tensor) -> Tensor:

@@ -1,7 +1,10 @@
 """In what mode PyTorch runs just now, and whether there are numbers to look at."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 
 def is_recomputing() -> bool:
@@ -26,3 +29,10 @@ def is_real(output: object) -> bool:
     on_gpu = isinstance(output, Tensor) and output.is_cuda
     # What is computed while a CUDA graph is captured would be part of the user's graph.
     return not (on_gpu and torch.cuda.is_current_stream_capturing())
+
+
+def unseen_by_modes() -> AbstractContextManager[object]:
+    """Return a context whose operations no dispatch mode sees: no counter, no checkpointing."""
+    if torch._C._len_torch_dispatch_stack() == 0:
+        return nullcontext()
+    return _disable_current_modes()

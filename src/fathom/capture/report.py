@@ -1,12 +1,11 @@
 """What was seen of each layer, and why not where nothing was."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
 from fathom.capture.layers import is_inside_attention
-from fathom.capture.modules import modules_by_name
 from fathom.capture.window import Window
 from fathom.snapshot import LayerFacts
 
@@ -36,7 +35,10 @@ class LayerReport:
 
 
 def report_of(
-    facts: LayerFacts, windows: list[Window], disabled: Mapping[str, str], model: nn.Module
+    facts: LayerFacts,
+    windows: list[Window],
+    disabled: Mapping[str, str],
+    modules: Mapping[str, nn.Module],
 ) -> LayerReport:
     """Report on one layer.
 
@@ -44,27 +46,46 @@ def report_of(
         facts: The layer.
         windows: Its windows.
         disabled: Why layers were switched off, by name.
-        model: The root.
+        modules: Every module of the model by name.
 
     Returns:
         The report.
     """
     if facts.name in disabled:
         return LayerReport(facts.name, "switched off", disabled[facts.name])
+    if missed := unseen(facts, windows, modules):
+        return LayerReport(facts.name, *missed)
+    moments = [window.moments for window in windows if window.moments is not None]
+    return LayerReport(
+        facts.name,
+        "observed",
+        calls=sum(window.calls for window in windows),
+        rows=sum(int(each.count) for each in moments),
+        dropped=sum(int(each.dropped) for each in moments),
+        padded=sum(int(window.padded) for window in windows),
+    )
+
+
+def unseen(
+    facts: LayerFacts, windows: Iterable[Window], modules: Mapping[str, nn.Module]
+) -> tuple[str, str] | None:
+    """Return why nothing was seen of a layer.
+
+    Args:
+        facts: The layer.
+        windows: Its windows.
+        modules: Every module of the model by name.
+
+    Returns:
+        The state and the reason of its report; None where something was seen.
+    """
     if any(window.calls for window in windows):
-        moments = [window.moments for window in windows if window.moments is not None]
-        return LayerReport(
-            facts.name,
-            "observed",
-            calls=sum(window.calls for window in windows),
-            rows=sum(int(each.count) for each in moments),
-            dropped=sum(int(each.dropped) for each in moments),
-            padded=sum(int(window.padded) for window in windows),
-        )
+        return None
     if any(window.skipped for window in windows):
-        return LayerReport(facts.name, "skipped", "no call of it fell on an observed step")
-    if is_inside_attention(facts.name, modules_by_name(model)):
-        reason = "nn.MultiheadAttention uses its weight without a call; watch the attention itself"
-        return LayerReport(facts.name, "bypassed", reason)
-    reason = "its module was not called while it was watched"
-    return LayerReport(facts.name, "not called", reason)
+        return "skipped", "no call of it fell on an observed step"
+    if is_inside_attention(facts.name, modules):
+        return (
+            "bypassed",
+            "nn.MultiheadAttention uses its weight without a call; watch the attention itself",
+        )
+    return "not called", "its module was not called while it was watched"

@@ -60,7 +60,7 @@ def _record(snapshot: Snapshot, phase: str, sort: str) -> dict[str, object]:
             {key: _json(value) for key, value in row.items()}
             for row in layer_rows(snapshot.phase(phase), sort=sort)
         ],
-        "unobserved": list(snapshot.unobserved),
+        "unobserved": {name: snapshot.reasons.get(name, "") for name in snapshot.unobserved},
         "disabled": dict(snapshot.disabled),
     }
 

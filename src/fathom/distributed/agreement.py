@@ -13,12 +13,14 @@ class Word(NamedTuple):
         metrics: The user's numbers.
         order: The layers that were called, in the order of their first calls.
         disabled: Layers that could not be read, with the reason.
+        unseen: Why nothing was seen of other layers.
     """
 
     step: int
     metrics: dict[str, float]
     order: list[str]
     disabled: dict[str, str]
+    unseen: dict[str, str]
 
 
 def agreed(said: list[Word | str]) -> Word:
@@ -28,8 +30,8 @@ def agreed(said: list[Word | str]) -> Word:
         said: By every rank, in order of rank; a str is why it refused the user's arguments.
 
     Returns:
-        The metrics of rank 0, every layer that any rank has called, and every one that any could
-        not read.
+        The metrics of rank 0; every layer that any rank has called, could not read, or has not
+        seen.
 
     Raises:
         ArgumentError: If a rank refused, or the steps differ.
@@ -48,10 +50,12 @@ def agreed(said: list[Word | str]) -> Word:
             f"{len(steps) - 1}. Call it at the same place of the training in every process."
         )
     disabled: dict[str, str] = {}
+    unseen: dict[str, str] = {}
     for word in reversed(words):
         disabled |= word.disabled
+        unseen |= word.unseen
     order = dict.fromkeys(name for word in words for name in word.order)
-    return words[0]._replace(order=list(order), disabled=disabled)
+    return words[0]._replace(order=list(order), disabled=disabled, unseen=unseen)
 
 
 def mismatch(said: list[dict[str, Any]]) -> str | None:

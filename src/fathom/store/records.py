@@ -108,6 +108,7 @@ def snapshot_body(snapshot: Snapshot, *, time: float) -> dict[str, Any]:
         "time": time,
         "metrics": dict(snapshot.metrics),
         "unobserved": list(snapshot.unobserved),
+        "reasons": dict(snapshot.reasons),
         "disabled": dict(snapshot.disabled),
         "output_layer": snapshot.output_layer,
     }

@@ -316,6 +316,7 @@ class Run:
             unobserved=tuple(body.get("unobserved", ())),
             disabled=body.get("disabled", {}),
             output_layer=body.get("output_layer"),
+            reasons=body.get("reasons", {}),
         )
 
     def _snapshot_body(self, step: int) -> dict[str, Any]:

@@ -193,8 +193,10 @@ def _footer(snapshot: Snapshot, phase: str) -> list[str]:
             lines.append(f"{name}: {reading.dropped} rows with NaN or infinity were left out")
     if padded := max((r.padded for r in snapshot.phase(phase).values()), default=0):
         lines.append(f"padding left out: up to {padded:,} rows a layer")
-    if snapshot.unobserved:
-        lines.append(f"not observed: {', '.join(snapshot.unobserved)}")
+    reasons = {name: snapshot.reasons.get(name, "") for name in snapshot.unobserved}
+    for reason in dict.fromkeys(reasons.values()):
+        names = ", ".join(name or "(model)" for name, each in reasons.items() if each == reason)
+        lines.append(f"not observed: {names}{f' ({reason})' if reason else ''}")
     lines += [f"switched off: {name}: {reason}" for name, reason in snapshot.disabled.items()]
     return lines
 

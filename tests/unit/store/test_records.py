@@ -191,6 +191,7 @@ def test_a_snapshot_body_keeps_all_but_the_readings() -> None:
         step=3,
         metrics={"loss": 0.25},
         unobserved=("a", "b"),
+        reasons={"a": "not called", "b": "skipped"},
         disabled={"c": "ShapeError: no"},
         output_layer="d",
     )
@@ -199,6 +200,7 @@ def test_a_snapshot_body_keeps_all_but_the_readings() -> None:
         "time": 12.5,
         "metrics": {"loss": 0.25},
         "unobserved": ["a", "b"],
+        "reasons": {"a": "not called", "b": "skipped"},
         "disabled": {"c": "ShapeError: no"},
         "output_layer": "d",
     }

@@ -103,6 +103,7 @@ def test_what_was_not_seen_stands_below() -> None:
     taken = replace(
         snapshot(seen, reading("out", dimension=9)),
         unobserved=("b", "c"),
+        reasons={"b": "not called", "c": "skipped: why"},
         disabled={"d": "ShapeError: why"},
         output_layer="out",
         metrics={"accuracy": 0.5},
@@ -111,7 +112,8 @@ def test_what_was_not_seen_stands_below() -> None:
     assert "average saturation 0.300, without the output layer out" in text
     assert "accuracy 0.5" in text
     assert "a: 4 rows with NaN or infinity were left out" in text
-    assert "not observed: b, c" in text
+    assert "not observed: b (not called)\n" in text
+    assert "not observed: c (skipped: why)\n" in text
     assert "switched off: d: ShapeError: why" in text
 
 
