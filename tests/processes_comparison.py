@@ -154,12 +154,15 @@ def said(snapshot: fathom.Snapshot) -> dict[Any, Any]:
     }
 
 
-def assert_of_all_ranks(shares: Sequence[Share]) -> fathom.Snapshot:
+def assert_of_all_ranks(
+    shares: Sequence[Share], *, disabled: Sequence[str] = ()
+) -> fathom.Snapshot:
     """Compare a window: every rank has the same snapshot, which is of the rows of all of them."""
     snapshot, *others = [share.taken() for share in shares]
     for other in others:
         assert said(other) == said(snapshot)
-    assert not snapshot.disabled
+    assert list(snapshot.disabled) == list(disabled)
+    assert not snapshot.unobserved
     keys = {key for share in shares for key in share.seen}
     assert keys == {(phase, name) for phase in ("train", "eval") for name in snapshot.phase(phase)}
     assert keys

@@ -19,9 +19,9 @@ from fathom.capture.hooks import (
 from fathom.capture.layers import Layer, Pick, known_layers, parts_with_masks
 from fathom.capture.masks import Call, Mask, Masks, argument_names, fits
 from fathom.capture.modes import is_real, is_recomputing, is_transformed, unseen_by_modes
-from fathom.capture.modules import around, modules_by_name
+from fathom.capture.modules import modules_by_name
 from fathom.capture.report import LayerReport, report_of, unseen
-from fathom.capture.sharded import is_distributed, is_fully_sharded, is_tensor_parallel
+from fathom.capture.sharded import is_distributed, tensor_parallel
 from fathom.capture.state import State, state_of, windows_of
 from fathom.capture.window import Window
 from fathom.errors import ArgumentError, ShapeError, warn
@@ -69,6 +69,8 @@ class Capture:
         self._current = _Current()
         self._averaged = {f.name for f in known_layers(model) if f.kind in AVERAGED_KINDS}
         self._averaged |= {n for n, w in self.layers.items() if w.facts.kind in AVERAGED_KINDS}
+        # Told now: during a call `fully_shard` has taken its own part of the spreading away.
+        self._parallel = tensor_parallel(self.layers, modules_by_name(model))
         self._order: dict[str, None] = {}
         self._windows: dict[tuple[str, Phase], Window] = {}
         self._widths: dict[str, int] = {}
@@ -301,12 +303,10 @@ class Capture:
         )
 
     def _refuse_parts(self, layer: Layer, tensor: object) -> None:
-        outside = around(layer.facts.name, modules_by_name(self._model))
-        sharded = any(is_fully_sharded(module) for module in (*outside, layer.module))
-        if is_distributed(tensor) or is_tensor_parallel(layer.module, sharded=sharded):
+        if is_distributed(tensor) or layer.facts.name in self._parallel:
             raise ShapeError(
                 "rows: a layer must be whole in its process, got one that is tensor-parallel: each "
-                'has a part of its width. Leave it out with layers=["*", "!name"].'
+                f'has a part of its width. Leave it out with layers=["*", "!{layer.facts.name}"].'
             )
 
     def _windows_by_name(self) -> dict[str, list[Window]]:

@@ -1,9 +1,12 @@
 """Modules whose parameters lie in parts on many processes."""
 
 import sys
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import nn
+
+from fathom.capture.modules import around
 
 
 def class_of(module: nn.Module) -> type[nn.Module]:
@@ -21,21 +24,30 @@ def is_fully_sharded(module: nn.Module) -> bool:
     return fsdp is not None and isinstance(module, fsdp.FSDPModule)
 
 
-def is_tensor_parallel(module: nn.Module, *, sharded: bool) -> bool:
-    """Tell whether a module computes a part of its output only, or a part of its sum.
+def tensor_parallel(names: Iterable[str], modules: Mapping[str, nn.Module]) -> set[str]:
+    """Return the layers that compute a part of their output only, or a part of its sum.
 
     Args:
-        module: With parameters of its own.
-        sharded: Whether `fully_shard` was used on it, or on a module around it.
+        names: Of the layers.
+        modules: Every module of the model by name, outside of any call.
 
     Returns:
-        True where a parameter of its own is spread in another way than by `fully_shard`, which
-        has it whole during a call.
+        Those with a parameter of their own that is spread in another way than by `fully_shard`,
+        which has it whole during a call.
     """
-    # Along how many dimensions of the mesh of processes; `fully_shard` takes one.
-    parts: list[Any] = [each for each in module.parameters(recurse=False) if is_distributed(each)]
-    ways = [sum(not place.is_replicate() for place in part.placements) for part in parts]
-    return any(count > sharded for count in ways)
+    found = set()
+    for name in names:
+        within = [*around(name, modules), modules[name]]
+        # Along how many dimensions of the mesh of processes; `fully_shard` takes one.
+        allowed = any(is_fully_sharded(module) for module in within)
+        for part in modules[name].parameters(recurse=False):
+            if is_distributed(part) and _ways(part) > allowed:
+                found.add(name)
+    return found
+
+
+def _ways(tensor: Any) -> int:
+    return sum(not placement.is_replicate() for placement in tensor.placements)
 
 
 def is_distributed(tensor: Any) -> bool:
