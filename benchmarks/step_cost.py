@@ -1,82 +1,96 @@
 """How much a watched training step costs over the same step unwatched.
 
-Blocks of steps, watched and unwatched, take turns in one process, and their summed times are
-compared: the machine's other load then falls on both alike.
+Every variant trains a copy of the same model. Blocks of steps of all variants take turns in one
+process, in an order that changes, and their summed times are compared: whatever else the machine
+does falls on all alike.
 
-    .venv/bin/python benchmarks/step_cost.py
+    .venv/bin/python benchmarks/step_cost.py [words of a workload's name] [--only exact,floor]
 """
 
+import argparse
+import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-import fathom
-
-ROUNDS, STEPS = 6, 3
-
-
-def vgg16() -> tuple[nn.Module, Tensor]:
-    layers: list[nn.Module] = []
-    channels = 3
-    for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
-        if width:
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
-            channels = width
-        else:
-            layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, 10)), torch.randn(64, 3, 32, 32)
+from variants import VARIANTS
+from workloads import WORKLOADS, Workload
 
 
-def transformer() -> tuple[nn.Module, Tensor]:
-    layer = nn.TransformerEncoderLayer(256, 8, 1024, batch_first=True)
-    return nn.TransformerEncoder(layer, 4, enable_nested_tensor=False), torch.randn(16, 128, 256)
+@dataclass
+class Times:
+    """Of each block: wall and CPU seconds."""
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
 
 
-def mlp() -> tuple[nn.Module, Tensor]:
-    layers: list[nn.Module] = []
-    for _ in range(4):
-        layers += [nn.Linear(512, 512), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(512, 10)), torch.randn(256, 512)
+def measure(workload: Workload, names: Sequence[str]) -> dict[str, Times]:
+    """Time the steps of some variants, in turns."""
+    torch.manual_seed(0)
+    model, inputs = workload.build()
+    trained, closes = {}, []
+    for name in names:
+        trained[name] = _step(copy.deepcopy(model), inputs, name, closes)
+    times = {name: Times() for name in names}
+    for step in trained.values():
+        step()
+    for block in range(workload.blocks):
+        turn = block % len(names)
+        for name in (*names[turn:], *names[:turn]):
+            wall, cpu = time.perf_counter(), time.process_time()
+            for _ in range(workload.block):
+                trained[name]()
+            times[name].wall.append(time.perf_counter() - wall)
+            times[name].cpu.append(time.process_time() - cpu)
+    for close in closes:
+        close()
+    return times
+
+
+def _step(
+    model: nn.Module, inputs: Tensor, name: str, closes: list[Callable[[], object]]
+) -> Callable[[], None]:
+    closes.append(VARIANTS[name](model))
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
+
+    def step() -> None:
+        loss = model(inputs).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    return step
+
+
+def ratios(times: dict[str, Times], name: str) -> tuple[float, float, float]:
+    """Summed time over that of unwatched steps, and the least and most of any block."""
+    base, own = times["unwatched"].wall, times[name].wall
+    each = [one / other for one, other in zip(own, base, strict=True)]
+    return sum(own) / sum(base), min(each), max(each)
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--only", default=",".join(VARIANTS))
+    parser.add_argument("--blocks", type=int)
+    arguments = parser.parse_args()
     torch.set_num_threads(2)
-    torch.manual_seed(0)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, every row")
-    for build in (vgg16, transformer, mlp):
-        ratios, unwatched, snapshot = measure(build)
-        print(
-            f"{build.__name__:12} step {unwatched * 1e3:7.1f} ms unwatched, watched over unwatched "
-            f"{min(ratios):.3f} to {max(ratios):.3f}, snapshot {snapshot * 1e3:.0f} ms"
-        )
-
-
-def measure(build: Callable[[], tuple[nn.Module, Tensor]]) -> tuple[list[float], float, float]:
-    model, inputs = build()
-    optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
-
-    def steps(count: int) -> float:
-        start = time.perf_counter()
-        for _ in range(count):
-            loss = model(inputs).square().mean()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-        return time.perf_counter() - start
-
-    with fathom.watch(model) as monitor:
-        steps(1)
-        ratios, unwatched = [], 0.0
-        for _ in range(ROUNDS):
-            with monitor.pause():
-                without = steps(STEPS)
-            ratios.append(steps(STEPS) / without)
-            unwatched += without
-        start = time.perf_counter()
-        monitor.snapshot(0)
-        return ratios, unwatched / ROUNDS / STEPS, time.perf_counter() - start
+    for workload in WORKLOADS:
+        if not all(word in workload.name for word in arguments.words):
+            continue
+        names = ["unwatched", *(n for n in arguments.only.split(",") if n != "unwatched")]
+        times = measure(workload, names)
+        step = sum(times["unwatched"].wall) / workload.block / workload.blocks
+        print(f"{workload.name}: {step * 1e3:.1f} ms a step unwatched")
+        for name in names[1:]:
+            all_in_all, least, most = ratios(times, name)
+            cpu = sum(times[name].cpu) / sum(times["unwatched"].cpu)
+            print(f"  {name:8} {all_in_all:.3f} ({least:.3f} to {most:.3f}), CPU {cpu:.3f}")
 
 
 if __name__ == "__main__":

@@ -29,16 +29,18 @@ from fathom.settings import Settings
 from fathom.snapshot import AVERAGED_KINDS, PHASES, LayerFacts, Phase
 
 
-class _Current(threading.local):
+class Current(threading.local):
     """The present call of the root, in one thread.
 
     Attributes:
         masks: Among its arguments.
         observing: Whether it is observed; None outside of one.
+        missed: Where layers that are called put their names, if nothing of this call is read.
     """
 
     masks = Masks()
     observing: bool | None = None
+    missed: dict[str, None] | None = None
 
 
 class Capture:
@@ -66,7 +68,8 @@ class Capture:
         self._call = Call()
         self._told_of_mask = False
         # Several threads may call the root at once, as nn.DataParallel does.
-        self._current = _Current()
+        self.current = Current()
+        self._missed: dict[str, None] = {}
         self._averaged = {f.name for f in known_layers(model) if f.kind in AVERAGED_KINDS}
         self._averaged |= {n for n, w in self.layers.items() if w.facts.kind in AVERAGED_KINDS}
         # Told now: during a call `fully_shard` has taken its own part of the spreading away.
@@ -108,20 +111,22 @@ class Capture:
             # A window that is being added to just now stays, for the next snapshot.
             self._windows = {k: w for k, w in self._windows.items() if w is self._adding}
             self._steps = dict.fromkeys(PHASES, 0)
+            self._missed.clear()
         return taken
 
     def report(self) -> list[LayerReport]:
         """Return what was seen of each layer since the last snapshot, in execution order."""
         windows, modules = self._windows_by_name(), modules_by_name(self._model)
         return [
-            report_of(facts, windows[facts.name], self.disabled, modules) for facts in self.facts
+            report_of(facts, windows[facts.name], self.disabled, self._missed, modules)
+            for facts in self.facts
         ]
 
     def unseen(self) -> dict[str, str]:
         """Return why nothing was seen of some layers since the last snapshot, by name."""
         windows, modules = self._windows_by_name(), modules_by_name(self._model)
         found = {
-            facts.name: unseen(facts, windows[facts.name], modules)
+            facts.name: unseen(facts, windows[facts.name], self._missed, modules)
             for facts in self.facts
             if facts.name not in self.disabled
         }
@@ -182,20 +187,26 @@ class Capture:
             masks: Among its arguments.
         """
         if not is_recomputing():
-            self._current.masks = masks
+            self.current.masks = masks
+            self.current.missed = None if self.active else {}
 
     def stepped(self) -> None:
         """Count a call of the root, and decide whether it is observed."""
         if self.active and not is_recomputing() and not is_transformed():
             with self._lock:
                 phase = self._phase
-                self._current.observing = self._steps[phase] % self._settings.every == 0
+                observing = self._steps[phase] % self._settings.every == 0
                 self._steps[phase] += 1
+                self.current.observing = observing
+                self.current.missed = None if observing else self._missed
 
     def ended(self) -> None:
         """Note that a call of the root ends."""
         if not is_recomputing():
-            self._current.masks, self._current.observing = Masks(), None
+            current = self.current
+            for name in current.missed or ():
+                self._order.setdefault(name)
+            current.masks, current.observing, current.missed = Masks(), None, None
 
     def called(self, name: str) -> None:
         """Note the place in the execution order of a layer that is not watched.
@@ -203,7 +214,8 @@ class Capture:
         Args:
             name: The layer.
         """
-        self._order.setdefault(name)
+        missed = self.current.missed
+        (self._order if missed is None else missed).setdefault(name)
 
     def observed(self, layer: Layer, output: object) -> None:
         """Add a call of a layer to its window; never raise.
@@ -214,7 +226,7 @@ class Capture:
         """
         masks = self._call.given
         if masks is None:
-            masks = self._current.masks
+            masks = self.current.masks
         self._observe(layer, output, masks.of(layer.side), layer.pick)
 
     def observed_compiled(self, layer: Layer, output: Tensor, mask: Mask | None) -> None:
@@ -236,13 +248,16 @@ class Capture:
             if name in self.disabled:
                 return
             phase = self._phase
-            window = self._windows.setdefault((name, phase), Window(layer, phase))
+            window = self._windows.get((name, phase))
+            if window is None:
+                window = self._windows[name, phase] = Window(layer, phase)
             # Steps are calls of the root; where the layer is called without it, of the layer.
-            observing = self._current.observing
+            observing = self.current.observing
             if observing is None:
                 observing = (window.calls + window.skipped) % self._settings.every == 0
             if not observing:
                 window.skipped += 1
+                self._missed[name] = None
                 return
             self._adding = window
             try:

@@ -27,8 +27,22 @@ from fathom.capture.rows import main_output
 _is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
 
 
+class Current(Protocol):
+    """The present call of the root.
+
+    Attributes:
+        missed: Where layers that are called put their names, if nothing of this call is read.
+    """
+
+    missed: dict[str, None] | None
+
+
 class Listener(Protocol):
     """Whom hooks tell; none of it may raise."""
+
+    @property
+    def current(self) -> Current:
+        """The present call of the root, in this thread."""
 
     def began(self, masks: Masks) -> None:
         """A call of the root begins in eager mode, with these masks."""
@@ -76,7 +90,13 @@ class BeginHook(Hook):
     """
 
     def __init__(
-        self, listener: Listener, token: Tensor, call: Call, names: Sequence[str], *, counts: bool
+        self,
+        listener: Listener,
+        token: Tensor,
+        call: Call,
+        names: Sequence[str],
+        *,
+        counts: bool,
     ):
         """Say whom to tell.
 
@@ -164,7 +184,13 @@ class PartBeginHook(BeginHook):
     """A pre-hook of a part of the model, which is called with masks where the root is not."""
 
     def __init__(
-        self, listener: Listener, token: Tensor, call: Call, names: Sequence[str], *, side: str
+        self,
+        listener: Listener,
+        token: Tensor,
+        call: Call,
+        names: Sequence[str],
+        *,
+        side: str,
     ):
         """Say whom to tell.
 
@@ -224,12 +250,18 @@ class LayerHook(Hook):
         super().__init__(listener, token)
         self._call = call
         self._layer = layer
+        self._name = layer.facts.name
 
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
         """Take a call."""
         if not torch.compiler.is_compiling():
-            if listener := self._listener():
-                listener.observed(self._layer, output)
+            listener = self._listener()
+            if listener is None:
+                return
+            if (missed := listener.current.missed) is not None:
+                missed[self._name] = None
+                return
+            listener.observed(self._layer, output)
         elif not _is_exporting():
             tensor = self._layer.pick(output)
             if isinstance(tensor, Tensor):

@@ -1,6 +1,6 @@
 """What was seen of each layer, and why not where nothing was."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -38,6 +38,7 @@ def report_of(
     facts: LayerFacts,
     windows: list[Window],
     disabled: Mapping[str, str],
+    missed: Collection[str],
     modules: Mapping[str, nn.Module],
 ) -> LayerReport:
     """Report on one layer.
@@ -46,6 +47,7 @@ def report_of(
         facts: The layer.
         windows: Its windows.
         disabled: Why layers were switched off, by name.
+        missed: Layers that were called when nothing was observed.
         modules: Every module of the model by name.
 
     Returns:
@@ -53,8 +55,8 @@ def report_of(
     """
     if facts.name in disabled:
         return LayerReport(facts.name, "switched off", disabled[facts.name])
-    if missed := unseen(facts, windows, modules):
-        return LayerReport(facts.name, *missed)
+    if why := unseen(facts, windows, missed, modules):
+        return LayerReport(facts.name, *why)
     moments = [window.moments for window in windows if window.moments is not None]
     return LayerReport(
         facts.name,
@@ -67,13 +69,17 @@ def report_of(
 
 
 def unseen(
-    facts: LayerFacts, windows: Iterable[Window], modules: Mapping[str, nn.Module]
+    facts: LayerFacts,
+    windows: Iterable[Window],
+    missed: Collection[str],
+    modules: Mapping[str, nn.Module],
 ) -> tuple[str, str] | None:
     """Return why nothing was seen of a layer.
 
     Args:
         facts: The layer.
         windows: Its windows.
+        missed: Layers that were called when nothing was observed.
         modules: Every module of the model by name.
 
     Returns:
@@ -81,7 +87,7 @@ def unseen(
     """
     if any(window.calls for window in windows):
         return None
-    if any(window.skipped for window in windows):
+    if facts.name in missed:
         return "skipped", "no call of it fell on an observed step"
     if is_inside_attention(facts.name, modules):
         return (
