@@ -24,7 +24,7 @@ def inputs(ratio: float) -> Tensor:
     return rows + ratio * rows.std(0)
 
 
-@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
 def test_autocast_outputs_are_read_at_full_precision(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     model, batch = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 16)), inputs(1.0)
@@ -36,7 +36,7 @@ def test_autocast_outputs_are_read_at_full_precision(dtype: torch.dtype) -> None
     np.testing.assert_allclose(reading.eigenvalues, expected, rtol=1e-4, atol=1e-6 * expected[0])
 
 
-@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
 def test_a_model_cast_to_half_trains_watched(dtype: torch.dtype) -> None:
     torch.manual_seed(1)
     model, batch = nn.Linear(64, 32).to(dtype), inputs(1.0)[:2000].to(dtype)
