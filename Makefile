@@ -24,7 +24,7 @@ test: setup  ## Run every test
 	$(BIN)/python -m pytest $(ARGS)
 
 regimes: setup  ## Run the tests of all ways of training, and write docs/regimes.md from what came of them
-	$(BIN)/python -m pytest -m regime --regimes docs/regimes.md $(ARGS)
+	$(BIN)/python -m pytest -m regime --regimes=docs/regimes.md $(ARGS)
 
 check: setup  ## Lint, formatting, types, and the order of imports
 	$(BIN)/ruff check .

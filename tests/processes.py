@@ -27,6 +27,12 @@ class Died(NamedTuple):
     code: int | None
 
 
+class _Failed(NamedTuple):
+    """What came of a rank that raised, or gave no answer."""
+
+    why: str
+
+
 class _Worker:
     def __init__(self) -> None:
         self.line, theirs = _SPAWN.Pipe()
@@ -62,7 +68,11 @@ class Processes:
         for rank, worker in enumerate(self._workers[:ranks]):
             worker.line.send((*place, arguments, rank, ranks, port, limit))
         results = [self._result(rank) for rank in range(ranks)]
-        failures = [each for each in results if isinstance(each, str) and each.startswith("rank ")]
+        failures = [
+            f"rank {rank}: {each.why}"
+            for rank, each in enumerate(results)
+            if isinstance(each, _Failed)
+        ]
         assert not failures, "\n".join(failures)
         return results
 
@@ -70,8 +80,7 @@ class Processes:
         worker = self._workers[rank]
         if worker.line.poll(_PATIENCE):
             try:
-                good, result = worker.line.recv()
-                return result if good else f"rank {rank}: {result}"
+                return worker.line.recv()
             except EOFError:
                 worker.process.join()
                 code = worker.process.exitcode
@@ -79,7 +88,7 @@ class Processes:
                 return Died(code)
         worker.end()
         self._workers[rank] = _Worker()
-        return f"rank {rank}: gave no answer within {_PATIENCE:.0f} s"
+        return _Failed(f"it gave no answer within {_PATIENCE:.0f} s")
 
     def close(self) -> None:
         for worker in self._workers:
@@ -101,12 +110,13 @@ def _serve(line: Connection) -> None:
                 timeout=timedelta(seconds=limit),
             )
             try:
-                line.send((True, function(*arguments)))
+                answer = function(*arguments)
             finally:
                 if distributed.is_initialized():
                     distributed.destroy_process_group()
         except Exception:  # noqa: BLE001 - it is raised where it was asked for
-            line.send((False, traceback.format_exc()))
+            answer = _Failed(traceback.format_exc())
+        line.send(answer)
 
 
 def _module(path: Path) -> ModuleType:

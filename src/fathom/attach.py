@@ -18,11 +18,11 @@ from fathom.capture.layers import Layer, Pick
 from fathom.capture.modules import unwrapped
 from fathom.capture.selection import LayerFilter, select_layers
 from fathom.capture.sharded import class_of
-from fathom.distributed.agreement import mismatch
+from fathom.distributed.agreement import refuse_mismatch
 from fathom.distributed.meeting import Meeting
-from fathom.distributed.merging import Alone
-from fathom.distributed.ranks import Ranks
-from fathom.errors import ArgumentError, RanksError, choose, whole_number
+from fathom.distributed.merging import Alone, Ranks
+from fathom.distributed.ranks import AllRanks
+from fathom.errors import ArgumentError, choose, whole_number
 from fathom.monitor import Monitor
 from fathom.recorder import Recorder
 from fathom.settings import RANKS, Settings, names_of
@@ -99,19 +99,10 @@ def watch(
         >>> snapshot.train["0"].intrinsic_dimension
         4
     """
-    if not isinstance(model, nn.Module):
-        raise ArgumentError(
-            f"watch: model must be a torch.nn.Module, got {type(model).__name__}. "
-            "Pass the module itself, not its class or its state."
-        )
-    if isinstance(model, torch.jit.ScriptModule):
-        raise ArgumentError(
-            "watch: model must be a module in Python, got one of TorchScript, which takes no hooks "
-            "like fathom's. Pass the module that it was made from."
-        )
     choose(ranks, RANKS, where="watch: ranks")
     meeting = Meeting.of_all("watch") if ranks == "all" else Meeting("watch")
     with meeting.together():
+        _check_model(model)
         settings = Settings(
             conv=conv,
             timesteps=timesteps,
@@ -124,15 +115,15 @@ def watch(
             keep=keep,
             ranks=ranks,
         )
-        if keep == "covariance" and run is None:
+        if keep == "covariance" and run is None and meeting.rank == 0:
             raise ArgumentError(
                 "watch: keep='covariance' must come with a run, got run=None. Pass a folder as run."
             )
-        _check_resume(run, resume, resume_from)
+        _check_resume(run, resume, resume_from, records=meeting.rank == 0)
         _check_sinks(sinks)
         original = unwrapped(model)
         selected = select_layers(original, layers, settings, outputs)
-    meeting.settle(_said(selected, settings, outputs, run), _refuse_mismatch)
+    meeting.settle(_said(selected, settings, outputs, run), refuse_mismatch)
     with ExitStack() as undo:
         writer = None
         with meeting.together():
@@ -148,21 +139,34 @@ def watch(
                     resume_from=resume_from,
                 )
                 undo.callback(writer.close)
+            forget_compiled_code(model)
         last_step = meeting.settle(writer and writer.last_step, lambda said: said[0])
-        others = Alone() if meeting.size == 1 else Ranks(meeting)
-        forget_compiled_code(model)
+        others: Ranks = Alone() if meeting.size == 1 else AllRanks(meeting)
         undo.pop_all()
     return Monitor(capture, settings, Recorder(writer, sinks), others, last_step=last_step)
 
 
-def _check_resume(run: object, resume: bool, resume_from: int | None) -> None:
+def _check_model(model: object) -> None:
+    if not isinstance(model, nn.Module):
+        raise ArgumentError(
+            f"watch: model must be a torch.nn.Module, got {type(model).__name__}. "
+            "Pass the module itself, not its class or its state."
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ArgumentError(
+            "watch: model must be a module in Python, got one of TorchScript, which takes no hooks "
+            "like fathom's. Pass the module that it was made from."
+        )
+
+
+def _check_resume(run: object, resume: bool, resume_from: int | None, *, records: bool) -> None:
     if run is not None and not isinstance(run, str | os.PathLike):
         raise ArgumentError(f"watch: run must be a path, got {run!r}. Pass the name of a folder.")
     if not isinstance(resume, bool):
         raise ArgumentError(f"watch: resume must be True or False, got {resume!r}. Pass True.")
     if resume_from is not None:
         whole_number(resume_from, where="watch: resume_from")
-        if run is None:
+        if run is None and records:
             raise ArgumentError(
                 "watch: resume_from must come with a run, got run=None. Pass the run's folder."
             )
@@ -192,17 +196,6 @@ def _said(
         "outputs": sorted(outputs),
         "run": run is not None,
     }
-
-
-def _refuse_mismatch(said: list[dict[str, Any]]) -> None:
-    # A path on rank 0 alone is enough; one on another rank alone would be written by nobody.
-    if not said[0]["run"] and any(each["run"] for each in said):
-        raise RanksError(
-            "watch: run must be given on rank 0, which records, got one on other ranks only. Pass "
-            "the same on every rank."
-        )
-    if difference := mismatch([{**each, "run": None} for each in said]):
-        raise RanksError(f"watch: {difference}")
 
 
 def _facts(model: nn.Module, *, processes: int) -> Mapping[str, Any]:

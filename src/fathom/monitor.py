@@ -17,7 +17,8 @@ from fathom.capture.description import watched_table
 from fathom.capture.masks import Mask, Masks
 from fathom.capture.report import LayerReport
 from fathom.distributed.agreement import Word, agreed
-from fathom.distributed.merging import Alone, Merged
+from fathom.distributed.meeting import processes
+from fathom.distributed.merging import Alone, Merged, Ranks
 from fathom.distributed.place import of_this_place, with_place
 from fathom.errors import ArgumentError, ClosedError, RanksError, warn, whole_number
 from fathom.recorder import Recorder
@@ -33,7 +34,7 @@ class Monitor:
         capture: Capture,
         settings: Settings,
         recorder: Recorder,
-        ranks: Alone,
+        ranks: Ranks,
         *,
         last_step: int | None = None,
     ):
@@ -52,6 +53,7 @@ class Monitor:
         self._ranks = ranks
         self._last_step = last_step
         self._process = os.getpid()
+        self._told_of_others = False
         self._closer = weakref.finalize(
             self, _release, self._process, capture.attachment, recorder, ranks
         )
@@ -87,8 +89,15 @@ class Monitor:
         """
         if self.closed:
             raise ClosedError("snapshot: monitor must be open, got a closed one. Watch again.")
+        self._tell_of_others()
         # A forked child has its own rows, but not its parent's place among the ranks.
         ranks = self._ranks if self._process == os.getpid() else Alone()
+        with ranks.turn():
+            return self._take(ranks, step, metrics)
+
+    def _take(
+        self, ranks: Ranks, step: SupportsIndex, metrics: Mapping[str, SupportsFloat]
+    ) -> Snapshot:
         try:
             word = Word(
                 step=self._checked(step),
@@ -113,7 +122,10 @@ class Monitor:
             )
         except RanksError as error:
             self._give_up(error)
-        self._switch_off(merged.failures, told=ranks.rank == 0)
+        for name, reason in merged.failures.items():
+            if ranks.rank == 0:
+                self._capture.disable(name, reason)
+        self._capture.switch_off(merged.failures)
         snapshot = self._snapshot(word, merged)
         self._last_step = snapshot.step
         if ranks.rank == 0:
@@ -209,7 +221,8 @@ class Monitor:
 
     def __repr__(self) -> str:
         """Say in a line what is watched."""
-        state = "closed" if self.closed else "watching"
+        lost = self.layers and all(name in self._capture.disabled for name in self.layers)
+        state = "closed" if self.closed else "switched off, all" if lost else "watching"
         return f"Monitor({state} {len(self.layers)} layers)"
 
     def __str__(self) -> str:
@@ -263,22 +276,26 @@ class Monitor:
             reasons={name: word.unseen.get(name, "no numbers") for name in unobserved},
         )
 
-    def _switch_off(self, failures: Mapping[str, str], *, told: bool) -> None:
-        self._capture.switch_off(failures)
-        for name, reason in failures.items() if told else ():
-            warn(
-                f"fathom: layer {name} can no longer be read and is switched off; training goes "
-                f"on. {reason}"
-            )
-
     def _give_up(self, error: RanksError) -> None:
         """Stop watching, as numbers of some ranks would look like those of all."""
-        self._ranks = Alone()
-        self._capture.switch_off(dict.fromkeys(self.layers, "RanksError: ranks were lost"))
+        self._ranks = Alone(self._ranks.rank, self._ranks.size)
+        self._capture.switch_off(dict.fromkeys(self.layers, f"RanksError: {error}"))
         warn(
             "fathom: the ranks can no longer share what they see, so watching stops here; the "
             f"training goes on. {error}"
         )
+
+    def _tell_of_others(self) -> None:
+        """Say once that other processes came after `watch`, whose rows do not count."""
+        if self.settings.ranks == "all" and self._ranks.size == 1 and not self._told_of_others:
+            others = processes() - 1
+            if others:
+                self._told_of_others = True
+                warn(
+                    f"fathom: {others} more processes train since init_process_group, and their "
+                    "rows do not count. Call watch after it, or watch each process alone, with "
+                    'ranks="own".'
+                )
 
 
 class _Pause:
@@ -308,7 +325,7 @@ def _number(name: str, value: object) -> float:
         ) from error
 
 
-def _release(process: int, attachment: Attachment, recorder: Recorder, ranks: Alone) -> None:
+def _release(process: int, attachment: Attachment, recorder: Recorder, ranks: Ranks) -> None:
     attachment.detach()
     recorder.close()
     if process == os.getpid():

@@ -74,7 +74,11 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as they are written into a run."""
         plain = {k: int(v) if isinstance(v, Integral) else v for k, v in asdict(self).items()}
-        return {**plain, "statistics": list(self.statistics)}
+        return {
+            **plain,
+            "statistics": list(self.statistics),
+            "threshold": float(self.threshold),
+        }
 
 
 def names_of(statistics: Sequence[str] | str) -> tuple[str, ...]:

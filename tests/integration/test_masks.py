@@ -268,3 +268,48 @@ def test_the_model_below_a_head_may_be_called_with_a_mask(make: Callable[[], Any
     for name, reading in readings.items():
         below = name.startswith(model.base_model_prefix)
         assert reading.rows == (2 * real + 3 * whole if below else whole), name
+
+
+class Wrapper(nn.Module):
+    """Passes all arguments on, as a module of a trainer or of adapters does."""
+
+    def __init__(self, inside: nn.Module) -> None:
+        super().__init__()
+        self.inside = inside
+
+    def forward(self, **arguments: Any) -> Any:
+        return self.inside(**arguments)
+
+
+@pytest.mark.parametrize("make", [t5, bart])
+@pytest.mark.parametrize("wrappers", [1, 2])
+def test_an_encoder_and_a_decoder_inside_a_wrapper_have_their_own_masks(
+    make: Callable[[], Any], wrappers: int
+) -> None:
+    torch.manual_seed(7)
+    model: Any = make().eval()
+    plain = model
+    for _ in range(wrappers):
+        model = Wrapper(model)
+    path = "inside." * wrappers
+    model.eval()
+    # As long as the encoder's sequence: only the side tells the masks apart.
+    with fathom.watch(model) as monitor, torch.no_grad():
+        model(input_ids=tokens(T), attention_mask=MASK, decoder_input_ids=tokens(T))
+        readings = monitor.snapshot(0).eval
+        plain.generate(tokens(T), attention_mask=MASK, max_new_tokens=2, decoder_start_token_id=0)
+        generated = monitor.snapshot(1).eval
+        plain(input_ids=tokens(T), attention_mask=MASK, decoder_input_ids=tokens(T))
+        inside = monitor.snapshot(2).eval
+    assert {name: reading.rows for name, reading in inside.items()} == {
+        name: reading.rows for name, reading in readings.items()
+    }
+    real, whole = int(MASK.sum()), MASK.numel()
+    rows = {name.removeprefix(path): reading.rows for name, reading in readings.items()}
+    assert rows["lm_head"] == whole
+    for name, count in rows.items():
+        if ".encoder." in f".{name}":
+            assert count == real, name
+            assert generated[path + name].rows == real, name
+        elif "q_proj" in name and "self_attn" in name:
+            assert count == whole, name

@@ -1,9 +1,11 @@
 """Ranks that do not fit together: all of them are told how, and the rest stays as it was."""
 
+import time
 import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import distributed, nn
@@ -137,7 +139,7 @@ def take_other_steps() -> tuple[str, int]:
 
 def test_steps_that_differ_are_refused_and_the_window_stays(processes: Processes) -> None:
     for told, rows in processes.run(take_other_steps, ranks=2):
-        assert "step must be the same on every rank, got [3, 4] on ranks 0 to 1" in told
+        assert "step must be the same on every rank, got 3, 4 in order of rank" in told
         assert rows == 40
 
 
@@ -241,3 +243,42 @@ def test_many_processes_without_a_process_group_are_refused(
     ):
         fathom.watch(network())
     fathom.watch(network(), ranks="own").close()
+
+
+def watch_with_a_typo_on_the_first_alone() -> float:
+    started = time.monotonic()
+    if distributed.get_rank() == 0:
+        with pytest.raises(fathom.LayerSelectionError, match="typo"):
+            fathom.watch(network(), layers=["typo"])
+    return time.monotonic() - started
+
+
+def test_a_wrong_argument_is_refused_at_once_without_waiting_for_others(
+    processes: Processes,
+) -> None:
+    assert processes.run(watch_with_a_typo_on_the_first_alone, ranks=2)[0] < 5
+
+
+def watch_no_model() -> str:
+    try:
+        fathom.watch(network() if distributed.get_rank() else "model")  # type: ignore[arg-type]
+    except fathom.FathomError as error:
+        return f"{type(error).__name__}: {error}"
+    return "no error"
+
+
+def test_a_model_that_is_none_on_one_rank_is_an_error_on_all(processes: Processes) -> None:
+    first, second = processes.run(watch_no_model, ranks=2)
+    assert first.startswith("ArgumentError: watch: model must be")
+    assert second.startswith("RanksError: watch: it must succeed on every rank, got on rank 0")
+
+
+def keep_covariances(folder: Path) -> str:
+    run = folder if distributed.get_rank() == 0 else None
+    return error_of(run=run, keep="covariance", threshold=np.float32(0.5))
+
+
+def test_a_path_on_the_first_rank_is_enough_to_keep_covariances(
+    processes: Processes, tmp_path: Path
+) -> None:
+    assert processes.run(keep_covariances, tmp_path / "run", ranks=2) == ["no error"] * 2

@@ -57,7 +57,7 @@ def test_every_layer_says_what_was_seen_of_it_or_why_nothing_was() -> None:
     assert (
         set(snapshot.unobserved) == set(snapshot.reasons) == {"attention.out_proj", "spare", "used"}
     )
-    assert snapshot.reasons["spare"].startswith("not called: its module was not called")
+    assert snapshot.reasons["spare"].startswith("not called: no call of its module")
     assert snapshot.reasons["attention.out_proj"].startswith("bypassed: nn.MultiheadAttention")
 
 

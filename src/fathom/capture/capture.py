@@ -17,14 +17,14 @@ from fathom.capture.hooks import (
     PartEndHook,
 )
 from fathom.capture.layers import Layer, Pick, known_layers, parts_with_masks
-from fathom.capture.masks import Call, Mask, Masks, argument_names, fits
+from fathom.capture.masks import Call, Mask, Masks, argument_names, told_of_misfit
 from fathom.capture.modes import is_real, is_recomputing, is_transformed, unseen_by_modes
 from fathom.capture.modules import modules_by_name
 from fathom.capture.report import LayerReport, report_of, unseen
-from fathom.capture.sharded import is_distributed, tensor_parallel
+from fathom.capture.sharded import refuse_part, tensor_parallel
 from fathom.capture.state import State, state_of, windows_of
 from fathom.capture.window import Window
-from fathom.errors import ArgumentError, ShapeError, warn
+from fathom.errors import ArgumentError, warn
 from fathom.settings import Settings
 from fathom.snapshot import AVERAGED_KINDS, PHASES, LayerFacts, Phase
 
@@ -36,11 +36,15 @@ class Current(threading.local):
         masks: Among its arguments.
         observing: Whether it is observed; None outside of one.
         missed: Where layers that are called put their names, if nothing of this call is read.
+        inside: As in `Call`.
+        part: As in `Call`.
     """
 
     masks = Masks()
     observing: bool | None = None
     missed: dict[str, None] | None = None
+    inside = False
+    part: int | None = None
 
 
 class Capture:
@@ -264,13 +268,13 @@ class Capture:
                 # Selective checkpointing would take what is computed here for the model's own.
                 with unseen_by_modes(), torch.no_grad():
                     tensor = pick(output)
-                    if window.moments is None:
-                        self._refuse_parts(layer, tensor)
+                    refuse_part(tensor, name, self._parallel)
                     if is_real(tensor):
-                        self._check_mask(layer, tensor, mask)
+                        if mask is not None and not self._told_of_mask:
+                            self._told_of_mask = told_of_misfit(mask, tensor, layer.facts)
                         window.add(tensor, None if mask is None else mask.real(), self._settings)
             except Exception as error:  # noqa: BLE001 - nothing of ours may end the training
-                self.disable(name, error, output)
+                self.disable(name, f"{type(error).__name__}: {error}", output)
             except BaseException:
                 # Interrupted half-way, with Ctrl-C: these moments are wrong and go.
                 self._windows.pop((name, phase), None)
@@ -300,29 +304,22 @@ class Capture:
                 for phase in PHASES:
                     self._windows.pop((name, phase), None)
 
-    def disable(self, name: str, error: Exception, output: object = None) -> None:
+    def disable(self, name: str, reason: str, output: object = None) -> None:
         """Stop reading a layer, with one warning.
 
         Args:
             name: The layer.
-            error: Why.
+            reason: Why.
             output: What it returned, where that was the trouble.
         """
-        self.switch_off({name: f"{type(error).__name__}: {error}"})
+        self.switch_off({name: reason})
         came = ""
         if output is not None:
             came = f" Its output was {_described(output)}."
         warn(
             f"fathom: layer {name} can no longer be read and is switched off; training goes on."
-            f"{came} {self.disabled[name]}"
+            f"{came} {reason}"
         )
-
-    def _refuse_parts(self, layer: Layer, tensor: object) -> None:
-        if is_distributed(tensor) or layer.facts.name in self._parallel:
-            raise ShapeError(
-                "rows: a layer must be whole in its process, got one that is tensor-parallel: each "
-                f'has a part of its width. Leave it out with layers=["*", "!{layer.facts.name}"].'
-            )
 
     def _windows_by_name(self) -> dict[str, list[Window]]:
         with self._lock:
@@ -330,18 +327,6 @@ class Capture:
             for (name, _), window in self._windows.items():
                 found[name].append(window)
         return found
-
-    def _check_mask(self, layer: Layer, tensor: object, mask: Mask | None) -> None:
-        """Say once that a mask is of other positions than a layer's output has."""
-        if mask is None or self._told_of_mask or not isinstance(tensor, Tensor):
-            return
-        if layer.facts.kind != "convolution" and fits(mask.tensor, tensor) is False:
-            self._told_of_mask = True
-            warn(
-                f"fathom: a mask of shape {tuple(mask.tensor.shape)} does not fit the output of "
-                f"{layer.facts.name}, of shape {tuple(tensor.shape)}: padding counts there. Give "
-                "one of its length with monitor.mask(...) before each call."
-            )
 
     @property
     def _phase(self) -> Phase:

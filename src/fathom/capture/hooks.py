@@ -28,13 +28,17 @@ _is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
 
 
 class Current(Protocol):
-    """The present call of the root.
+    """The present call of the root in one thread, in eager mode.
 
     Attributes:
         missed: Where layers that are called put their names, if nothing of this call is read.
+        inside: As in `Call`.
+        part: As in `Call`.
     """
 
     missed: dict[str, None] | None
+    inside: bool
+    part: int | None
 
 
 class Listener(Protocol):
@@ -75,14 +79,25 @@ class Hook:
         """
         self._listener = weakref.ref(listener)
         self.token = token
-        self._number = register(self)
+        self.number = register(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A function of any arguments that returns None; copy and pickle ask here.
         return getattr, (nullcontext(), "__exit__")
 
 
-class BeginHook(Hook):
+class RootHook(Hook):
+    """What the hooks of the root have, and of its parts: the call that they are in."""
+
+    _call: Call
+
+    def present(self) -> "Call | Current":
+        """Return the present call: of this thread or, in a compiled graph, of the graph."""
+        listener = None if torch.compiler.is_compiling() else self._listener()
+        return self._call if listener is None else listener.current
+
+
+class BeginHook(RootHook):
     """A pre-hook of the root, which takes keyword arguments too.
 
     A compiled root runs its own hooks outside its graph, each as a graph of its own if it computes
@@ -116,28 +131,30 @@ class BeginHook(Hook):
         """Take a call."""
         if _is_aside():
             return
-        self._call.depth += 1
-        self.begin(args, kwargs)
+        self.begin(args, kwargs, part=None)
         if self._counts:
             if torch.compiler.is_compiling():
-                torch.ops.fathom.step(self.token, self._number)
+                torch.ops.fathom.step(self.token, self.number)
             else:
                 self.step()
 
-    def begin(self, args: Any, kwargs: Any, side: str = "only") -> None:
+    def begin(self, args: Any, kwargs: Any, *, part: int | None, side: str = "only") -> None:
         """Leave the masks where they are found.
 
         Args:
             args: Of the module, in order.
             kwargs: Of the module, by name.
+            part: The number of a part's hook; None of the root.
             side: Of the module, as in `Layer`.
         """
         masks = self._call.given
         if masks is None:
             arguments = {**dict(zip(self._names, args, strict=False)), **kwargs}
             masks = masks_among(arguments, side=side)
-        self._call.masks = masks
+        call = self._call
+        call.masks, call.inside, call.part = masks, True, part
         if not torch.compiler.is_compiling() and (listener := self._listener()):
+            listener.current.inside, listener.current.part = True, part
             listener.began(masks)
 
     def step(self) -> None:
@@ -146,7 +163,7 @@ class BeginHook(Hook):
             listener.stepped()
 
 
-class EndHook(Hook):
+class EndHook(RootHook):
     """A forward hook of the root."""
 
     def __init__(self, listener: Listener, token: Tensor, call: Call, *, counts: bool):
@@ -166,13 +183,14 @@ class EndHook(Hook):
         """Take the end of a call."""
         if _is_aside():
             return
-        self._call.masks = Masks()
-        self._call.given = None
-        self._call.depth = max(0, self._call.depth - 1)
+        call = self._call
+        call.masks, call.given, call.inside, call.part = Masks(), None, False, None
         if not torch.compiler.is_compiling():
+            if listener := self._listener():
+                listener.current.inside, listener.current.part = False, None
             self.end()
         elif self._counts:
-            torch.ops.fathom.end(self.token, self._number)
+            torch.ops.fathom.end(self.token, self.number)
 
     def end(self) -> None:
         """Tell the listener; the operator calls this."""
@@ -203,14 +221,11 @@ class PartBeginHook(BeginHook):
         """
         super().__init__(listener, token, call, names, counts=False)
         self._side = side
-        self.began = False
 
     def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """Take a call."""
-        if self._call.depth or _is_aside():
-            return
-        self._call.depth, self.began = 1, True
-        self.begin(args, kwargs, self._side)
+        if not _is_aside() and not self.present().inside:
+            self.begin(args, kwargs, part=self.number, side=self._side)
 
 
 class PartEndHook(EndHook):
@@ -230,8 +245,7 @@ class PartEndHook(EndHook):
 
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
         """Take the end of a call."""
-        if self._begin.began:
-            self._begin.began = False
+        if self.present().part == self._begin.number:
             super().__call__(module, args, output)
 
 
@@ -271,7 +285,7 @@ class LayerHook(Hook):
                     None if mask is None else mask.tensor,
                     mask is not None and mask.marks_padding,
                     self.token,
-                    self._number,
+                    self.number,
                 )
 
     def observe(self, output: Tensor, mask: Mask | None) -> None:
@@ -311,7 +325,7 @@ class FirstCallHook(Hook):
             self.observe(tensor, None)
             self.handle.remove()
         elif isinstance(tensor, Tensor) and not _is_exporting():
-            torch.ops.fathom.observe(tensor.detach(), None, False, self.token, self._number)
+            torch.ops.fathom.observe(tensor.detach(), None, False, self.token, self.number)
 
     def observe(self, output: Tensor, mask: Mask | None) -> None:
         """Tell the listener; the operator calls this.

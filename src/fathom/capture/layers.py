@@ -210,7 +210,7 @@ def watchable(
     """
     everything = all_modules(model)
     sequence_first = _sequence_first(model)
-    sides = _two_sided(model, {facts.name for facts, _ in everything})
+    sides = _two_sided(modules_by_name(model))
     layers = []
     for facts, module in everything:
         if facts.name in names:
@@ -233,15 +233,21 @@ def parts_with_masks(model: nn.Module) -> list[tuple[nn.Module, str]]:
         model: The root.
 
     Returns:
-        Modules at most two names deep, each with its side, as in `Layer`.
+        Modules outside of stacks of layers, each with its side, as in `Layer`.
     """
     modules = modules_by_name(model)
-    parent = _two_sided(model, set(modules))
+    parent = _two_sided(modules)
     return [
-        (module, "only" if parent is None else _side(name, parent=parent))
+        (
+            module,
+            # What holds both sides has the arguments of a root.
+            "only"
+            if parent is None or parent.startswith(f"{name}.")
+            else _side(name, parent=parent),
+        )
         for name, module in modules.items()
         if name
-        and name.count(".") < 2
+        and not any(part.isdigit() for part in name.split("."))
         and not isinstance(module, nn.MultiheadAttention)
         and MASK_NAMES.intersection(argument_names(module))
     ]
@@ -278,12 +284,18 @@ def _sequence_first(model: nn.Module) -> bool:
     )
 
 
-def _two_sided(model: nn.Module, names: set[str]) -> str | None:
+def _two_sided(modules: Mapping[str, nn.Module]) -> str | None:
     """Return the path before the encoder and the decoder of a model that takes two sequences."""
-    if not any(name.startswith(("decoder", "tgt")) for name in argument_names(model)):
-        return None
-    parents = sorted(name[: -len("encoder")] for name in names if name.split(".")[-1] == "encoder")
-    return next((parent for parent in parents if f"{parent}decoder" in names), None)
+    for name in modules:
+        parent, _, last = name.rpartition("encoder")
+        if last or not (parent == "" or parent.endswith(".")) or f"{parent}decoder" not in modules:
+            continue
+        # A wrapper of any arguments may lie around the module that has two.
+        within = (*around(name, modules), modules[name])
+        arguments = (each for module in within for each in argument_names(module))
+        if any(each.startswith(("decoder", "tgt")) for each in arguments):
+            return parent
+    return None
 
 
 def _side(name: str, *, parent: str) -> str:

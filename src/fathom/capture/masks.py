@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from fathom.errors import warn
+from fathom.snapshot import LayerFacts
+
 
 class Mask(NamedTuple):
     """A mask as it came.
@@ -57,15 +60,16 @@ class Call:
     Attributes:
         masks: Of the present call; none outside of one.
         given: By hand, for the next call or the present one.
-        depth: How many calls of the root are under way, or of a part whose own masks count;
-            several where threads call it.
+        inside: Whether the root is called just now, or a part of it whose own masks count.
+        part: The number of that part's hook; None of the root.
     """
 
     def __init__(self) -> None:
         """Begin outside of any call."""
-        self.masks = Masks()
         self.given: Masks | None = None
-        self.depth = 0
+        self.masks = Masks()
+        self.inside = False
+        self.part: int | None = None
 
 
 def argument_names(model: nn.Module) -> list[str]:
@@ -142,22 +146,32 @@ def aligned(mask: Tensor | None, shape: torch.Size, *, sequence_first: bool) -> 
     return mask.reshape(-1) if shape in (mask.shape, (mask.numel(),)) else None
 
 
-def fits(mask: Tensor, output: Tensor) -> bool | None:
-    """Tell whether a mask is of the positions of an output.
+def told_of_misfit(mask: Mask, output: object, layer: LayerFacts) -> bool:
+    """Say that a mask is of other positions than a layer's output has, if it is.
 
     Args:
-        mask: (b, t).
-        output: Of a layer.
+        mask: Of the layer's sequence.
+        output: Of the layer.
+        layer: The layer.
 
     Returns:
-        None where the output has no positions, or a single one, as in generation token by token.
+        Whether it was said. An output without positions, or with a single one as in generation
+        token by token, needs no mask, and a convolution's takes none.
     """
-    if output.is_nested or output.ndim != 3:
-        return None
+    if not isinstance(output, Tensor) or output.is_nested or output.ndim != 3:
+        return False
     first, second = output.shape[:2]
-    if second == 1 or (first == 1 and len(mask) > 1):
-        return None
-    return mask.shape in ((first, second), (second, first))
+    shape = mask.tensor.shape
+    if second == 1 or (first == 1 and shape[0] > 1) or layer.kind == "convolution":
+        return False
+    if shape in ((first, second), (second, first)):
+        return False
+    warn(
+        f"fathom: a mask of shape {tuple(shape)} does not fit the output of {layer.name}, of shape "
+        f"{tuple(output.shape)}: padding counts there. Give one of its length with "
+        "monitor.mask(...) before each call."
+    )
+    return True
 
 
 def last_real(mask: Tensor) -> Tensor:

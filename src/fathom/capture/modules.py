@@ -20,8 +20,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
     """
     while True:
         names = ["module"] if isinstance(model, DataParallel | DistributedDataParallel) else _INSIDE
-        inside = [getattr(model, name, None) for name in names]
-        inner = next((each for each in inside if isinstance(each, nn.Module)), None)
+        inside = [model._modules.get(name) for name in names]
+        inner = next((each for each in inside if each is not None), None)
         if inner is None:
             return model
         model = inner

@@ -94,4 +94,4 @@ def unseen(
             "bypassed",
             "nn.MultiheadAttention uses its weight without a call; watch the attention itself",
         )
-    return "not called", "its module was not called while it was watched"
+    return "not called", "no call of its module since the last snapshot; other uses are not seen"

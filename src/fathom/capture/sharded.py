@@ -1,12 +1,13 @@
 """Modules whose parameters lie in parts on many processes."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from torch import nn
 
 from fathom.capture.modules import around
+from fathom.errors import ShapeError
 
 
 def class_of(module: nn.Module) -> type[nn.Module]:
@@ -15,7 +16,10 @@ def class_of(module: nn.Module) -> type[nn.Module]:
     Args:
         module: Sharded or not.
     """
-    return type(module).__mro__[2] if is_fully_sharded(module) else type(module)
+    kind = type(module)
+    return (
+        kind.__mro__[getattr(kind, "_orig_cls_mro_index", 2)] if is_fully_sharded(module) else kind
+    )
 
 
 def is_fully_sharded(module: nn.Module) -> bool:
@@ -48,6 +52,25 @@ def tensor_parallel(names: Iterable[str], modules: Mapping[str, nn.Module]) -> s
 
 def _ways(tensor: Any) -> int:
     return sum(not placement.is_replicate() for placement in tensor.placements)
+
+
+def refuse_part(output: object, name: str, parallel: Collection[str]) -> None:
+    """Refuse what is one process's part of a layer's output.
+
+    Args:
+        output: Of the layer.
+        name: Of the layer.
+        parallel: The layers that are tensor-parallel.
+
+    Raises:
+        ShapeError: If it is a part.
+    """
+    if name in parallel or is_distributed(output):
+        raise ShapeError(
+            "rows: a layer must be whole in its process, got one that is tensor-parallel: each has "
+            "a part of its width, or of its sum. Leave it out with "
+            f'layers=["*", "!{name}"]. Rows of layers that are whole count once on each process.'
+        )
 
 
 def is_distributed(tensor: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from fathom.errors import ArgumentError
+from fathom.errors import ArgumentError, RanksError
 
 
 class Word(NamedTuple):
@@ -46,8 +46,8 @@ def agreed(said: list[Word | str]) -> Word:
     steps = [word.step for word in words]
     if len(set(steps)) > 1:
         raise ArgumentError(
-            f"snapshot: step must be the same on every rank, got {steps} on ranks 0 to "
-            f"{len(steps) - 1}. Call it at the same place of the training in every process."
+            f"snapshot: step must be the same on every rank, got {', '.join(map(str, steps))} in "
+            "order of rank. Call it at the same place of the training in every process."
         )
     disabled: dict[str, str] = {}
     unseen: dict[str, str] = {}
@@ -58,29 +58,35 @@ def agreed(said: list[Word | str]) -> Word:
     return words[0]._replace(order=list(order), disabled=disabled, unseen=unseen)
 
 
-def mismatch(said: list[dict[str, Any]]) -> str | None:
-    """Return how ranks differ in what they watch, as the end of a message.
+def refuse_mismatch(said: list[dict[str, Any]]) -> None:
+    """Refuse ranks that differ in what they watch.
 
     Args:
-        said: By every rank, in order of rank: `layers`, and each setting by its name.
+        said: By every rank, in order of rank: `layers`, whether there is a `run`, and each setting
+            by its name.
 
-    Returns:
-        The first difference from rank 0; None where there is none.
+    Raises:
+        RanksError: At the first difference from rank 0.
     """
     first, *others = said
     for rank, other in enumerate(others, start=1):
         if difference := _difference(first["layers"], other["layers"]):
-            return (
-                f"layers must be the same on every rank, got rank {rank} {difference}. Build the "
-                'same model on every rank, or watch each alone, with ranks="own".'
+            raise RanksError(
+                f"watch: layers must be the same on every rank, got rank {rank} {difference}. "
+                'Build the same model on every rank, or watch each alone, with ranks="own".'
+            )
+        # A path on rank 0 alone is enough; one elsewhere alone would be written by nobody.
+        if other["run"] and not first["run"]:
+            raise RanksError(
+                f"watch: run must be given on rank 0, which records, got it on rank {rank} only. "
+                "Pass the same on every rank."
             )
         for name, value in first.items():
-            if value != other[name]:
-                return (
-                    f"{name} must be the same on every rank, got {value!r} on rank 0 and "
+            if name != "run" and value != other[name]:
+                raise RanksError(
+                    f"watch: {name} must be the same on every rank, got {value!r} on rank 0 and "
                     f"{other[name]!r} on rank {rank}. Pass the same on every rank."
                 )
-    return None
 
 
 def _difference(first: list[str], other: list[str]) -> str | None:

@@ -1,8 +1,9 @@
 """From what was gathered to spectra: by one process alone, or by all ranks of a training."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from fathom.spectral.gathered import Counts, Gathered
 from fathom.spectral.moments import Moments
@@ -41,22 +42,33 @@ class Merged:
             self.failures[key[0]] = found
 
 
-class Alone:
-    """A process whose rows are all there is."""
+class Ranks(Protocol):
+    """The processes that train one model, as a monitor sees them.
 
-    rank = 0
-    size = 1
+    Attributes:
+        rank: The place of this process.
+        size: How many there are.
+    """
+
+    rank: int
+    size: int
+
+    def turn(self) -> AbstractContextManager[object]:
+        """Return a context for one snapshot.
+
+        Raises:
+            ArgumentError: If one is under way in this process: ranks would get out of step.
+        """
 
     def hear(self, mine: Any) -> list[Any]:
-        """Return what every rank says.
+        """Return what every rank says, in order of rank.
 
         Args:
             mine: What this rank says: anything that can be pickled.
 
-        Returns:
-            In order of rank.
+        Raises:
+            RanksError: If a rank cannot be reached, or does not come in time. All is over then.
         """
-        return [mine]
 
     def merge(self, mine: Mapping[Key, Gathered], *, with_rankme: bool, keep: bool) -> Merged:
         """Merge what all ranks have gathered, and decompose it.
@@ -64,11 +76,42 @@ class Alone:
         Args:
             mine: What this rank has, which is used up.
             with_rankme: Measure RankMe too.
-            keep: Whether the moments are wanted on the process that records.
+            keep: Whether rank 0 wants the moments.
 
         Returns:
-            The spectra.
+            The same on every rank, but for the moments.
+
+        Raises:
+            RanksError: If a rank cannot be reached. All is over then.
         """
+
+    def leave(self) -> None:
+        """Let go of the other ranks, and with that end their waiting for this one."""
+
+
+class Alone:
+    """A process whose rows are all there is."""
+
+    def __init__(self, rank: int = 0, size: int = 1):
+        """Have a place of one's own.
+
+        Args:
+            rank: The place among ranks that were lost.
+            size: How many they were.
+        """
+        self.rank = rank
+        self.size = size
+
+    def turn(self) -> AbstractContextManager[object]:
+        """See `Ranks`."""
+        return nullcontext()
+
+    def hear(self, mine: Any) -> list[Any]:
+        """See `Ranks`."""
+        return [mine]
+
+    def merge(self, mine: Mapping[Key, Gathered], *, with_rankme: bool, keep: bool) -> Merged:
+        """See `Ranks`."""
         merged = Merged()
         for key, each in mine.items():
             if each.moments is not None:
@@ -79,7 +122,7 @@ class Alone:
         return merged
 
     def leave(self) -> None:
-        """Let go of the other ranks."""
+        """See `Ranks`."""
 
 
 def decomposed(moments: Moments, resolution: float, with_rankme: bool) -> Spectrum | str:

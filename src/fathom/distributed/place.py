@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from fathom.distributed.merging import Alone
+from fathom.distributed.merging import Ranks
 from fathom.errors import ArgumentError
 
 _RANK, _SIZE = "ranks/rank", "ranks/size"
 
 
-def with_place(state: Mapping[str, Tensor], ranks: Alone) -> dict[str, Tensor]:
+def with_place(state: Mapping[str, Tensor], ranks: Ranks) -> dict[str, Tensor]:
     """Return a state that says whose it is.
 
     Args:
@@ -25,7 +25,7 @@ def with_place(state: Mapping[str, Tensor], ranks: Alone) -> dict[str, Tensor]:
     return {**state, **{key: torch.tensor(number, device="cpu") for key, number in place.items()}}
 
 
-def of_this_place(state: Mapping[str, Tensor], ranks: Alone) -> dict[str, Tensor]:
+def of_this_place(state: Mapping[str, Tensor], ranks: Ranks) -> dict[str, Tensor]:
     """Return the part of a state that is the capture's, if it is this rank's own.
 
     Args:

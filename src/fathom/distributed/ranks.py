@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from itertools import chain
 from typing import Any, NamedTuple, Self
 
@@ -10,8 +11,8 @@ import torch
 from torch import Tensor, distributed
 
 from fathom.distributed.meeting import TOLD_AFTER, Meeting, advice
-from fathom.distributed.merging import Alone, Key, Merged, decomposed
-from fathom.errors import RanksError, warn
+from fathom.distributed.merging import Key, Merged, decomposed
+from fathom.errors import ArgumentError, RanksError, warn
 from fathom.spectral.gathered import Counts, Gathered
 from fathom.spectral.moments import Moments
 
@@ -35,7 +36,12 @@ class _Share(NamedTuple):
         )
 
 
-class Ranks(Alone):
+# A rank that dies breaks its connections, which ends a collective at once; so what is shared once
+# all ranks are there may take its time, as wide layers take minutes to decompose.
+_PATIENCE = timedelta(hours=1)
+
+
+class AllRanks:
     """The processes of one training, connected by a process group of fathom's own.
 
     Its traffic cannot meet that of the training. It goes over the CPU, whatever the training uses.
@@ -46,25 +52,45 @@ class Ranks(Alone):
 
         Args:
             meeting: Where they agreed to.
+
+        Raises:
+            RanksError: If they cannot be connected.
         """
         self.rank, self.size = meeting.rank, meeting.size
         self._store = meeting.store
+        self._limit = meeting.limit
         self._heard = 0
-        # A rank that dies breaks its connections, and with that a collective of gloo, at once.
-        self._group = distributed.new_group(backend="gloo", timeout=meeting.limit)
+        self._taking = False
+        self._group: distributed.ProcessGroup | None = None
+        try:
+            self._group = distributed.new_group(backend="gloo", timeout=meeting.limit)
+            distributed.distributed_c10d._set_pg_timeout(meeting.limit + _PATIENCE, self._group)
+        except RuntimeError as error:
+            raise RanksError(
+                f"watch: gloo must connect all {self.size} ranks, got {error}. Name the network "
+                'to use in GLOO_SOCKET_IFNAME, or watch each rank alone, with ranks="own".'
+            ) from error
 
-    def hear(self, mine: Any) -> list[Any]:
-        """Return what every rank says.
-
-        Args:
-            mine: What this rank says: anything that can be pickled.
-
-        Returns:
-            In order of rank.
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """See `Ranks`.
 
         Raises:
-            RanksError: If a rank cannot be reached, or does not come in time. All is over then.
+            ArgumentError: If a snapshot is under way in this process.
         """
+        if self._taking:
+            raise ArgumentError(
+                "snapshot: the one before must be done, got a call within it, as from a signal "
+                "handler. Set a flag there, and take the snapshot at the end of a step."
+            )
+        self._taking = True
+        try:
+            yield
+        finally:
+            self._taking = False
+
+    def hear(self, mine: Any) -> list[Any]:
+        """See `Ranks`."""
         with self._reaching():
             self._heard += 1
             self._store.set(f"heard/{self.rank}", str(self._heard))
@@ -72,24 +98,16 @@ class Ranks(Alone):
             waiting.daemon = True
             waiting.start()
             try:
-                return self._gather(mine)
+                # The method, as the function needs a group that the user has not destroyed.
+                group: Any = self._connected()
+                group.monitored_barrier(self._limit, wait_all_ranks=True)
             finally:
                 waiting.cancel()
+                waiting.join()
+            return self._gather(mine)
 
     def merge(self, mine: Mapping[Key, Gathered], *, with_rankme: bool, keep: bool) -> Merged:
-        """Merge the moments of all ranks, decompose each layer on one of them, and share.
-
-        Args:
-            mine: What this rank has, which is used up.
-            with_rankme: Measure RankMe too.
-            keep: Whether rank 0 wants the moments.
-
-        Returns:
-            The same on every rank, but for the moments.
-
-        Raises:
-            RanksError: If a rank cannot be reached. All is over then.
-        """
+        """See `Ranks`: every layer is decomposed on one of them, and shared."""
         with self._reaching():
             own = {key: each.moments for key, each in mine.items() if each.moments is not None}
             said = {
@@ -102,32 +120,29 @@ class Ranks(Alone):
             owners = owners_of({key: total.width for key, total in totals.items()}, self.size)
             means = self._means(totals, own)
             scatters = self._scatters(totals, own, means, owners)
-            decided = {}
+            complete, decided = {}, {}
             for key, (scatter, arrival) in scatters.items():
                 arrival.wait()
-                total = totals[key]
+                complete[key] = _moments(totals[key], means[key], scatter)
                 if owners[key] == self.rank:
-                    moments = _moments(total, means[key], scatter)
-                    decided[key] = decomposed(moments, total.resolution, with_rankme)
+                    decided[key] = decomposed(complete[key], totals[key].resolution, with_rankme)
             for part in self._gather(decided):
                 for key, found in part.items():
                     merged.add(key, found)
             if keep:
-                complete = {key: scatter for key, (scatter, _) in scatters.items()}
                 self._hand_over(complete, owners)
-                if self.rank == 0:
-                    merged.moments = {
-                        key: _moments(total, means[key], complete[key])
-                        for key, total in totals.items()
-                    }
+                merged.moments = complete if self.rank == 0 else {}
             merged.counts = {key: total.counts for key, total in totals.items()}
             return merged
 
     def leave(self) -> None:
-        """Close the connections, which ends the waiting of whoever waits for this rank."""
-        # It went with all others if the user destroyed the default group.
-        with suppress(ValueError):
-            distributed.destroy_process_group(self._group)
+        """See `Ranks`: the connections close with the last reference to the group."""
+        group, self._group = self._group, None
+        # None would be the training's own group.
+        if group is not None:
+            # It went with all others if the user destroyed the default group.
+            with suppress(ValueError):
+                distributed.destroy_process_group(group)
 
     def _gather(self, mine: Any) -> list[Any]:
         everyone: list[Any] = [None] * self.size
@@ -175,38 +190,58 @@ class Ranks(Alone):
             under_way[key] = scatter, arrival
         return under_way
 
-    def _hand_over(self, scatters: Mapping[Key, Tensor], owners: Mapping[Key, int]) -> None:
+    def _hand_over(self, complete: Mapping[Key, Moments], owners: Mapping[Key, int]) -> None:
         """Bring the complete scatters from their owners to rank 0."""
-        for key, scatter in scatters.items():
+        for key, moments in complete.items():
             if owners[key] == 0:
                 continue
             if self.rank == owners[key]:
-                distributed.send(scatter, group=self._group, group_dst=0)
+                distributed.send(moments.scatter, group=self._group, group_dst=0)
             elif self.rank == 0:
-                distributed.recv(scatter, group=self._group, group_src=owners[key])
+                distributed.recv(moments.scatter, group=self._group, group_src=owners[key])
+
+    def _connected(self) -> distributed.ProcessGroup:
+        if self._group is None:
+            raise RanksError("snapshot: ranks must be connected, got one that left. Watch again.")
+        return self._group
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
         """Say in one way that ranks cannot be reached, and release those that wait for this one."""
+        self._connected()
         try:
             yield
-        except (RuntimeError, ValueError) as error:
+        except Exception as error:
             self.leave()
+            who = (
+                f" Rank {', '.join(missing)} did not come." if (missing := self._missing()) else ""
+            )
             raise RanksError(
-                f"snapshot: all {self.size} ranks must be there, got on rank {self.rank} "
-                f"{type(error).__name__}: {error}"
+                f"snapshot: all {self.size} ranks must take it, got on rank {self.rank} "
+                f"{type(error).__name__}: {error}.{who} Look for a rank that ended, or that went "
+                "another way."
             ) from error
+        except BaseException:
+            # Interrupted half-way, this rank is out of step with the others.
+            self.leave()
+            raise
 
     def _tell_of_waiting(self) -> None:
+        if missing := self._missing():
+            warn(
+                f"fathom: snapshot on rank {self.rank} waits for rank {', '.join(missing)}. "
+                f"{advice('snapshot')}"
+            )
+
+    def _missing(self) -> list[str]:
+        """Return the ranks that have not come as far as this one; none where the store is gone."""
         missing = []
-        for rank in range(self.size):
-            key = f"heard/{rank}"
-            if not self._store.check([key]) or int(self._store.get(key)) < self._heard:
-                missing.append(str(rank))
-        warn(
-            f"fathom: snapshot on rank {self.rank} waits for rank {', '.join(missing)}. "
-            f"{advice('snapshot')}"
-        )
+        with suppress(RuntimeError):
+            for rank in range(self.size):
+                key = f"heard/{rank}"
+                if not self._store.check([key]) or int(self._store.get(key)) < self._heard:
+                    missing.append(str(rank))
+        return missing
 
 
 def owners_of(widths: Mapping[Key, int], size: int) -> dict[Key, int]:

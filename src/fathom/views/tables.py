@@ -81,7 +81,9 @@ def print_snapshot(
     if readings:
         console.print(_table(layer_rows(readings, sort=sort), console))
     else:
-        console.print(f"No layer was observed in the {phase} phase.", highlight=False)
+        other = "train" if phase == "eval" else "eval"
+        there = f"; there are readings of {other}" if snapshot.phase(other) else ""
+        console.print(f"No layer was observed in the {phase} phase{there}.", highlight=False)
     for line in _footer(snapshot, phase):
         # In a terminal lines break between words; in a pipe they do not break.
         console.print(line, highlight=False, soft_wrap=not console.is_terminal, markup=False)
@@ -194,11 +196,18 @@ def _footer(snapshot: Snapshot, phase: str) -> list[str]:
     if padded := max((r.padded for r in snapshot.phase(phase).values()), default=0):
         lines.append(f"padding left out: up to {padded:,} rows a layer")
     reasons = {name: snapshot.reasons.get(name, "") for name in snapshot.unobserved}
-    for reason in dict.fromkeys(reasons.values()):
-        names = ", ".join(name or "(model)" for name, each in reasons.items() if each == reason)
+    for reason, names in _by_reason(reasons):
         lines.append(f"not observed: {names}{f' ({reason})' if reason else ''}")
-    lines += [f"switched off: {name}: {reason}" for name, reason in snapshot.disabled.items()]
+    lines += [f"switched off: {names}: {why}" for why, names in _by_reason(snapshot.disabled)]
     return lines
+
+
+def _by_reason(reasons: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return each reason once, with the layers that it holds for."""
+    return [
+        (reason, ", ".join(name or "(model)" for name, why in reasons.items() if why == reason))
+        for reason in dict.fromkeys(reasons.values())
+    ]
 
 
 def _few(count: float) -> str:
