@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-
 from variants import VARIANTS
 from workloads import WORKLOADS, Workload
 
