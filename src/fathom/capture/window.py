@@ -48,7 +48,7 @@ class Window(Gathered):
         if values.is_meta:
             return
         if self.moments is None:
-            width = values.shape[1]
+            width = values.shape[-1]
             if width > WIDEST and width != self.layer.facts.width:
                 raise ShapeError(
                     f"rows must be at most {WIDEST:,} wide where the width was not known at watch, "

@@ -27,8 +27,7 @@ def random(*shape: int) -> Tensor:
 def assert_rows(rows: Rows, expected: Any, *, samples: int, width: int) -> None:
     """The same rows, in any order."""
     assert rows.samples == samples
-    assert rows.values.ndim == 2
-    actual = rows.values.detach().double().numpy()
+    actual = rows.values.detach().reshape(-1, width).double().numpy()
     wanted = np.array(expected, dtype=np.float64).reshape(-1, width)
     assert actual.shape == wanted.shape
     actual, wanted = (array[np.lexsort(array.T)] for array in (actual, wanted))

@@ -220,7 +220,7 @@ def test_inference_mode_first_and_training_later() -> None:
     [
         (torch.zeros(4, 2), r"\(n, 3\), got torch\.float32 of shape \(4, 2\)"),
         (torch.zeros(3), r"\(n, 3\), got torch\.float32 of shape \(3,\)"),
-        (torch.zeros(2, 4, 3), r"\(n, 3\), got torch\.float32 of shape \(2, 4, 3\)"),
+        (torch.zeros(2, 3, 4), r"\(n, 3\), got torch\.float32 of shape \(2, 3, 4\)"),
         (
             torch.zeros(4, 3, dtype=torch.complex64),
             r"real .*got torch\.complex64 of shape \(4, 3\)",
@@ -293,3 +293,48 @@ def test_update_returns_itself_and_batches_add_up() -> None:
     assert moments.update(rows[:50]) is moments
     assert_same(moments.update(rows[50:]), of(rows))
     assert moments.width == 4
+
+
+LAYOUTS = {
+    "rows": lambda maps: maps.movedim(1, -1).contiguous(),
+    "maps": lambda maps: maps.movedim(1, -1),
+    "every other position": lambda maps: maps.movedim(1, -1)[:, ::2],
+    "transposed": lambda maps: maps.movedim(1, -1).transpose(0, 1),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+@pytest.mark.parametrize("size", [(3, 5, 7), (40, 20, 20), (2, 150, 150), (0, 4, 4)], ids=str)
+@pytest.mark.parametrize("width", [9, 200])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_positions_of_maps_count_like_rows(
+    layout: Callable[[Tensor], Tensor], size: tuple[int, ...], width: int, dtype: torch.dtype
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randn(size[0], width, *size[1:], generator=generator, dtype=torch.float64)
+    maps = layout((maps + torch.arange(width)[:, None, None]).to(dtype))
+    flat = maps.reshape(-1, width)
+    moments = Moments.zeros(width)
+    for part in (maps[: size[0] // 2], maps[size[0] // 2 :]) if len(maps) > 1 else (maps,):
+        moments.update(part)
+    assert int(moments.count) == len(flat)
+    torch.testing.assert_close(moments.scatter, moments.scatter.T, rtol=0, atol=1e-9)
+    if len(flat):
+        assert error(moments, flat) < (1e-12 if dtype == torch.float64 else 1e-5)
+
+
+def test_rows_whose_mean_moves_far_between_batches_keep_their_digits() -> None:
+    generator = torch.Generator().manual_seed(0)
+    moments, batches = Moments.zeros(5), []
+    for step in range(4):
+        rows = torch.randn(300, 5, generator=generator) * 0.01
+        batches.append(rows + 1000 * step * torch.tensor([1.0, 0, -1, 0, 1]))
+        moments.update(batches[-1])
+        alone = Moments.zeros(5).update(batches[-1])
+        assert error(alone, batches[-1]) < 1e-5
+    assert error(moments, torch.cat(batches)) < 1e-6
+    # The features that stay in place keep their own digits beside those that move.
+    still = torch.cat(batches)[:, [1, 3]]
+    found = moments.covariance()[[1, 3]][:, [1, 3]]
+    expected = torch.from_numpy(reference.covariance(still.double().numpy()))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-9)
