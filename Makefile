@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test regimes check format clean
+.PHONY: help setup demo test regimes bench check format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,10 @@ test: setup  ## Run every test
 
 regimes: setup  ## Run the tests of all ways of training, and write docs/regimes.md from what came of them
 	$(BIN)/python -m pytest -m regime --regimes=docs/regimes.md $(ARGS)
+
+bench: setup  ## Time watched steps against unwatched ones and the Delve package: benchmarks/RESULTS.md
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[bench]"
+	$(BIN)/python -W ignore benchmarks/step_cost.py --write benchmarks/RESULTS.md
 
 check: setup  ## Lint, formatting, types, and the order of imports
 	$(BIN)/ruff check .
