@@ -76,6 +76,7 @@ def test_every_real_token_of_a_checkpointed_transformer_counts_once(
     model.gradient_checkpointing_enable(
         gradient_checkpointing_kwargs={"use_reentrant": use_reentrant}
     )
+    unwatched = copy.deepcopy(model)
     blocks = [name for name, _ in model.named_modules() if name.endswith((".0", ".1"))]
     assert len(blocks) == 2
     runs: list[object] = []
@@ -99,5 +100,7 @@ def test_every_real_token_of_a_checkpointed_transformer_counts_once(
         rows = tensor[mask().bool()].detach().double().cpu().numpy()
         assert_read(readings[name], rows, samples=5)
         assert readings[name].padded == 45 - len(rows) == 15
-    for one, other in zip(model.parameters(), plain.parameters(), strict=True):
+    # Checkpointing alone may change the last bit of a gradient, so its copy is checkpointed too.
+    step(unwatched, ids, backwards, **by_name)
+    for one, other in zip(model.parameters(), unwatched.parameters(), strict=True):
         assert torch.equal(one.grad, other.grad)
