@@ -63,7 +63,7 @@ class Witness:
         self._seen: dict[Key, Seen] = {}
         self._handles = []
         if model is not None:
-            self.monitor = fathom.watch(model, **options)
+            self.monitor = fathom.watch(model, **options, budget=None)
             for name, module in modules.items():
                 hook = self._hook(name, (by_sample or {}).get(name, _itself))
                 self._handles.append(module.register_forward_hook(hook))

@@ -41,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("runs") / "small"
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))
-    with fathom.watch(model, folder) as monitor:
+    with fathom.watch(model, folder, budget=None) as monitor:
         for step in range(3):
             model.train()(torch.randn(500, 6))
             model.eval()(torch.randn(200, 6))
@@ -213,7 +213,7 @@ def test_the_demo_never_removes_a_file_that_is_not_its_own(
 
 def test_the_demo_does_not_take_a_run_from_a_training(command: Command, tmp_path: Path) -> None:
     command("demo", "--run", tmp_path / "run", "--epochs", 1)
-    with fathom.watch(SmallVGG(), tmp_path / "run", resume=True):
+    with fathom.watch(SmallVGG(), tmp_path / "run", resume=True, budget=None):
         status, _, err = command("demo", "--run", tmp_path / "run", "--epochs", 1)
     assert status == 2
     assert "writes now" in err
@@ -259,7 +259,7 @@ def test_wrong_use_is_status_2_and_one_line(
 
 
 def test_a_run_without_a_snapshot_says_so(command: Command, tmp_path: Path) -> None:
-    fathom.watch(nn.Linear(2, 2), tmp_path / "new").close()
+    fathom.watch(nn.Linear(2, 2), tmp_path / "new", budget=None).close()
     status, _, err = command("show", tmp_path / "new")
     assert status == 2
     assert "none yet" in err

@@ -81,7 +81,7 @@ Make = Callable[[], Any]
 @MAKES
 def test_a_model_watched_before_it_is_adapted_is_read_under_its_old_names(make: Make) -> None:
     model, batch = make(), inputs()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         names = monitor.layers
         found = outputs_of(model, names)
         whole = adapted(model)
@@ -102,7 +102,7 @@ def test_a_model_watched_after_it_is_adapted_shows_its_adapters(make: Make, part
         name for name, module in root.named_modules() if isinstance(module, peft.tuners.lora.Linear)
     ]
     assert wrapped
-    with fathom.watch(root, layers=["*", *wrapped]) as monitor:
+    with fathom.watch(root, layers=["*", *wrapped], budget=None) as monitor:
         found = outputs_of(root, monitor.layers)
         whole(**batch).logits.sum().backward()
         snapshot = monitor.snapshot(0)
@@ -121,7 +121,7 @@ def test_merged_or_disabled_adapters_are_told_as_unobserved(make: Make) -> None:
     names = [name for name, _ in whole.named_modules()]
     adapters = tuple(name for name in names if name.endswith(("lora_A.default", "lora_B.default")))
     wrapped = [name.removesuffix(".base_layer") for name in names if name.endswith(".base_layer")]
-    with fathom.watch(whole, layers=["*", *wrapped]) as monitor, torch.no_grad():
+    with fathom.watch(whole, layers=["*", *wrapped], budget=None) as monitor, torch.no_grad():
         found = outputs_of(whole, monitor.layers)
         sums, base = {}, {}
         for step in range(4):
@@ -148,7 +148,7 @@ def test_merged_or_disabled_adapters_are_told_as_unobserved(make: Make) -> None:
 @MAKES
 def test_an_adapter_that_is_merged_for_good_is_read_in_the_layer_beneath(make: Make) -> None:
     model, batch = make(), inputs()
-    with fathom.watch(model) as monitor, torch.no_grad():
+    with fathom.watch(model, budget=None) as monitor, torch.no_grad():
         model = adapted(model, training=False).merge_and_unload()
         found = outputs_of(model, monitor.layers)
         model(**batch)
@@ -170,7 +170,7 @@ def test_a_mask_that_does_not_fit_for_tokens_put_in_front_is_told_and_one_by_han
     # The prompt makes the sequence longer than the user's mask, the prefix the mask longer.
     fits = (kind is peft.PromptTuningConfig) == (part == "inside")
     told = nullcontext() if fits else pytest.warns(fathom.FathomWarning, match="does not fit")
-    with fathom.watch(root, layers=["*.h.*", "*lm_head"]) as monitor, torch.no_grad():
+    with fathom.watch(root, layers=["*.h.*", "*lm_head"], budget=None) as monitor, torch.no_grad():
         found = outputs_of(root, monitor.layers)
         with told:
             whole(**batch)

@@ -69,7 +69,7 @@ def train(make: Make, options: dict[str, Any] | None, steps: int = 50) -> dict[s
     np.random.seed(0)
     model = make()
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
-    monitor = None if options is None else fathom.watch(model, **options)
+    monitor = None if options is None else fathom.watch(model, **options, budget=None)
     losses = []
     for step in range(steps):
         model.train()
@@ -160,7 +160,7 @@ def test_no_attribute_is_set_on_any_module(make: Make) -> None:
         }
 
     before, state = attributes(), list(model.state_dict())
-    with fathom.watch(model, every=2) as monitor:
+    with fathom.watch(model, every=2, budget=None) as monitor:
         assert attributes() == before
         assert list(model.state_dict()) == state
         model.eval()
@@ -178,7 +178,7 @@ def test_no_hook_is_left_after_an_exception() -> None:
     model = convolutional()
 
     def train() -> None:
-        with fathom.watch(model, layers=["4"], every=2):
+        with fathom.watch(model, layers=["4"], every=2, budget=None):
             model(torch.randn(4, 1, 6, 6))
             assert hooks_on(model) > 0
             raise ZeroDivisionError
@@ -190,7 +190,7 @@ def test_no_hook_is_left_after_an_exception() -> None:
 
 def test_an_exception_in_the_model_comes_through_and_watching_goes_on() -> None:
     model = convolutional()
-    with fathom.watch(model, every=2) as monitor:
+    with fathom.watch(model, every=2, budget=None) as monitor:
         with pytest.raises(RuntimeError, match="expected input"):
             model(torch.randn(4, 3, 6, 6))
         for _ in range(2):
@@ -203,7 +203,7 @@ def test_hooks_of_others_stay() -> None:
     model = nn.Linear(3, 3)
     calls: list[int] = []
     model.register_forward_hook(lambda module, args, output: calls.append(1))
-    with fathom.watch(model):
+    with fathom.watch(model, budget=None):
         model(torch.randn(2, 3))
     model(torch.randn(2, 3))
     assert len(calls) == 2
@@ -215,7 +215,7 @@ def test_outputs_are_unchanged_and_no_gradient_flows_into_fathom() -> None:
     model = convolutional().eval()
     twin = copy.deepcopy(model)
     images = torch.randn(6, 1, 6, 6)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         output, expected = model(images), twin(images)
         assert torch.equal(output, expected)
         output.square().sum().backward()

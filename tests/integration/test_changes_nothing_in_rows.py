@@ -36,7 +36,7 @@ class Overwriting(nn.Module):
 def test_overwriting_an_output_in_place_does_not_change_what_is_recorded() -> None:
     torch.manual_seed(2)
     model, inputs = Overwriting(), torch.randn(40, 5)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(inputs)
         snapshot = monitor.snapshot(step=0)
     assert_rows(snapshot.train["first"], model.first(inputs))
@@ -48,7 +48,7 @@ def test_inference_mode_first_and_training_later() -> None:
     torch.manual_seed(3)
     model = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 2))
     one, other = torch.randn(20, 5), torch.randn(30, 5)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         with torch.inference_mode():
             model(one)
         model(other).sum().backward()
@@ -85,7 +85,7 @@ def test_each_row_counts_once_under_activation_checkpointing(
     torch.manual_seed(4)
     model = Checkpointed(use_reentrant=use_reentrant)
     batches = [torch.randn(12, 6, requires_grad=True) for _ in range(3)]
-    with fathom.watch(model, every=every) as monitor:
+    with fathom.watch(model, every=every, budget=None) as monitor:
         for batch in batches:
             loss = model(batch).square().sum()
             loss.backward(retain_graph=not use_reentrant)
@@ -105,7 +105,10 @@ def test_autocast_does_not_reach_the_numbers(conv: str) -> None:
     torch.manual_seed(5)
     layer = nn.Conv2d(1, 6, 3)
     images = torch.randn(40, 1, 6, 6) + 3
-    with torch.autocast("cpu", dtype=torch.bfloat16), fathom.watch(layer, conv=conv) as monitor:
+    with (
+        torch.autocast("cpu", dtype=torch.bfloat16),
+        fathom.watch(layer, conv=conv, budget=None) as monitor,
+    ):
         output = layer(images)
         reading = monitor.snapshot(step=0).train[""]
     assert output.dtype == torch.bfloat16

@@ -60,7 +60,7 @@ def test_a_copy_is_an_ordinary_model_that_counts_nowhere(
 ) -> None:
     model, batch = network().eval(), images()
     expected = model(batch)
-    with fathom.watch(model, layers=layers, every=2) as monitor:
+    with fathom.watch(model, layers=layers, every=2, budget=None) as monitor:
         early = duplicate(model)
         model(batch)
         late = duplicate(model)
@@ -76,7 +76,7 @@ def test_a_copy_is_an_ordinary_model_that_counts_nowhere(
 @pytest.mark.parametrize("duplicate", COPIES)
 def test_calls_of_a_copy_do_not_change_the_reading_of_the_original(duplicate: Copy) -> None:
     model, batch = network(), images()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(batch)
         alone = monitor.snapshot(step=0).train["4"]
         model(batch)
@@ -89,7 +89,7 @@ def test_calls_of_a_copy_do_not_change_the_reading_of_the_original(duplicate: Co
 @pytest.mark.parametrize("duplicate", COPIES)
 def test_a_copy_of_a_closed_model_has_no_hooks(duplicate: Copy) -> None:
     model = network()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(images())
         monitor.snapshot(step=0)
     assert hooks_on(duplicate(model)) == 0
@@ -98,10 +98,10 @@ def test_a_copy_of_a_closed_model_has_no_hooks(duplicate: Copy) -> None:
 @pytest.mark.parametrize("duplicate", COPIES)
 def test_a_copy_outlives_the_monitor_and_can_be_watched_itself(duplicate: Copy) -> None:
     model = network()
-    with fathom.watch(model):
+    with fathom.watch(model, budget=None):
         twin = duplicate(model)
     twin(images())
-    with fathom.watch(twin) as monitor:
+    with fathom.watch(twin, budget=None) as monitor:
         twin(images(11))
         snapshot = monitor.snapshot(step=0)
     assert snapshot.train["4"].rows == 11
@@ -125,7 +125,7 @@ print(any(name.startswith("fathom.") for name in sys.modules))
 
 def test_a_watched_model_loads_where_fathom_is_not_installed(tmp_path: Path) -> None:
     model = network()
-    with fathom.watch(model, layers=["0"], every=2):
+    with fathom.watch(model, layers=["0"], every=2, budget=None):
         model(images())
         (tmp_path / "model.pickle").write_bytes(pickle.dumps(model))
         torch.save(model, tmp_path / "model.pt")
@@ -143,7 +143,7 @@ def test_a_watched_model_loads_where_fathom_is_not_installed(tmp_path: Path) -> 
 def test_the_weights_alone_load_in_the_safe_way() -> None:
     model = network()
     file = io.BytesIO()
-    with fathom.watch(model):
+    with fathom.watch(model, budget=None):
         model(images())
         torch.save(model.state_dict(), file)
     file.seek(0)
@@ -158,7 +158,7 @@ def test_a_model_that_is_compiled_after_watch_still_runs(every: int) -> None:
     batch = images()
     expected = model(batch)
     torch.compiler.reset()
-    with fathom.watch(model, every=every) as monitor:
+    with fathom.watch(model, every=every, budget=None) as monitor:
         compiled = torch.compile(model, backend="eager", fullgraph=True)
         for _ in range(3):
             assert torch.equal(compiled(batch), expected)
@@ -173,7 +173,7 @@ def test_a_compiled_copy_of_a_watched_model_counts_nowhere() -> None:
     model = network().eval()
     batch = images()
     torch.compiler.reset()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         compiled = torch.compile(copy.deepcopy(model), backend="eager", fullgraph=True)
         assert torch.equal(compiled(batch), network().eval()(batch))
         snapshot = monitor.snapshot(step=0)
@@ -183,7 +183,7 @@ def test_a_compiled_copy_of_a_watched_model_counts_nowhere() -> None:
 
 def test_an_average_of_weights_counts_nowhere() -> None:
     model = network()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         averaged = torch.optim.swa_utils.AveragedModel(model)
         model(images())
         averaged.update_parameters(model)

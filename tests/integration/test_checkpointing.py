@@ -120,7 +120,7 @@ def train(model: nn.Module) -> None:
 
 
 def watched(model: nn.Module, run: Callable[[nn.Module], None], **options: Any) -> fathom.Snapshot:
-    with fathom.watch(model, **options) as monitor:
+    with fathom.watch(model, **options, budget=None) as monitor:
         run(model)
         return monitor.snapshot(step=0)
 
@@ -233,7 +233,7 @@ def test_blocks_in_a_wrapper_of_torch_count_once_under_their_own_names(
     model = net(plain)
     if wrapped == "before watch":
         wrap_blocks()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         if wrapped == "after watch":
             wrap_blocks()
         train(model)
@@ -257,7 +257,7 @@ def test_a_mask_by_hand_outlasts_the_backward_pass_before_its_call(way: Way) -> 
     model: Any = nn.Sequential(nn.Linear(6, 9))
     first, second, _ = batches()
     mask = torch.arange(5) < torch.tensor([5, 1, 3, 2, 4, 1, 5])[:, None]
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         loss = way(model, first).sum()
         monitor.snapshot(0)
         monitor.mask(mask)

@@ -82,7 +82,7 @@ def test_every_real_token_of_a_checkpointed_transformer_counts_once(
     runs: list[object] = []
     leaf = next(p for p in model.get_submodule(blocks[0]).modules() if not list(p.children()))
     leaf.register_forward_pre_hook(lambda *call: runs.append(call))
-    with fathom.watch(model, layers=["*", *blocks]) as monitor:
+    with fathom.watch(model, layers=["*", *blocks], budget=None) as monitor:
         if masked == "by hand":
             monitor.mask(mask())
         step(model, ids, backwards, **by_name)

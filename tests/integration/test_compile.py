@@ -71,7 +71,7 @@ def test_a_compiled_model_is_observed_exactly(backend: str, layers: list[str] | 
 
     model = Net()
     seen: dict[tuple[str, str], list[Tensor]] = {}
-    with fathom.watch(model, layers=layers) as monitor:
+    with fathom.watch(model, layers=layers, budget=None) as monitor:
         train(model, torch.compile(model, fullgraph=True, backend=backend), batches)
         snapshot = monitor.snapshot(0)
     assert counters["stats"]["unique_graphs"] == graphs
@@ -116,7 +116,7 @@ def test_checkpointed_layers_in_a_compiled_model_count_once(backend: str) -> Non
             return checkpoint(block, x, use_reentrant=False)  # type: ignore[no-any-return]
 
     model = Checkpointed()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         compiled: Any = torch.compile(model, fullgraph=True, backend=backend)
         for count in (4, 4, 6):
             compiled(torch.randn(count, 8, requires_grad=True)).sum().backward()
@@ -129,7 +129,7 @@ def test_checkpointed_layers_in_a_compiled_model_count_once(backend: str) -> Non
 
 def test_every_counts_calls_of_a_compiled_model() -> None:
     for model, batch in ((Net(), images(4)), (nn.Sequential(nn.Linear(8, 8)), torch.randn(4, 8))):
-        with fathom.watch(model, every=3) as monitor:
+        with fathom.watch(model, every=3, budget=None) as monitor:
             compiled: Any = torch.compile(model, fullgraph=True, backend="eager")
             for _ in range(7):
                 compiled(batch)
@@ -139,7 +139,7 @@ def test_every_counts_calls_of_a_compiled_model() -> None:
 def test_snapshots_and_pauses_need_no_new_graph() -> None:
     model = Net()
     compiled: Any = torch.compile(model, fullgraph=True, backend="eager")
-    monitor = fathom.watch(model)
+    monitor = fathom.watch(model, budget=None)
     for step in range(3):
         for _ in range(step + 1):
             compiled(images(4))
@@ -157,7 +157,7 @@ def test_a_model_that_ran_compiled_before_is_compiled_once_more(given: str) -> N
     model = Net()
     compiled: Any = torch.compile(model, fullgraph=True, backend="eager")
     compiled(images(4))
-    with fathom.watch(model if given == "model" else compiled) as monitor:
+    with fathom.watch(model if given == "model" else compiled, budget=None) as monitor:
         compiled(images(4))
         assert list(monitor.snapshot(0).train) == ["conv", "hidden", "out"]
 
@@ -165,7 +165,7 @@ def test_a_model_that_ran_compiled_before_is_compiled_once_more(given: str) -> N
 def test_a_compiled_module_of_torch_itself_is_noticed_too() -> None:
     compiled: Any = torch.compile(nn.Sequential(nn.Linear(3, 3)), backend="eager")
     compiled(torch.randn(4, 3))
-    with fathom.watch(compiled) as monitor:
+    with fathom.watch(compiled, budget=None) as monitor:
         compiled(torch.randn(4, 3))
         assert monitor.snapshot(0).train["0"].rows == 4
 
@@ -178,10 +178,10 @@ def test_other_compiled_models_are_left_alone() -> None:
     other: Any = torch.compile(Other(), backend="eager")
     other(torch.ones(3))
     graphs = counters["stats"]["unique_graphs"]
-    with fathom.watch(Net()):
+    with fathom.watch(Net(), budget=None):
         other(torch.ones(3))
     with pytest.raises(fathom.LayerSelectionError):
-        fathom.watch(Net(), layers=["nope"])
+        fathom.watch(Net(), layers=["nope"], budget=None)
     other(torch.ones(3))
     assert counters["stats"]["unique_graphs"] == graphs
 
@@ -189,7 +189,7 @@ def test_other_compiled_models_are_left_alone() -> None:
 def test_a_model_watched_in_inference_mode_runs_compiled_outside_it() -> None:
     model = Net()
     with torch.inference_mode():
-        monitor = fathom.watch(model)
+        monitor = fathom.watch(model, budget=None)
     with monitor:
         torch.compile(model, fullgraph=True, backend="eager")(images(4)).sum().backward()
         assert list(monitor.snapshot(0).train) == ["conv", "hidden", "out"]
@@ -197,13 +197,13 @@ def test_a_model_watched_in_inference_mode_runs_compiled_outside_it() -> None:
 
 def test_a_model_compiled_but_not_run_yet_is_watched_without_a_word() -> None:
     compiled: Any = torch.compile(Net(), fullgraph=True, backend="eager")
-    with fathom.watch(compiled) as monitor:
+    with fathom.watch(compiled, budget=None) as monitor:
         compiled(images(4))
         assert list(monitor.snapshot(0).train) == ["conv", "hidden", "out"]
 
 
 def test_an_exported_program_holds_nothing_of_fathom() -> None:
     model = Net().eval()
-    with fathom.watch(model):
+    with fathom.watch(model, budget=None):
         program = torch.export.export(model, (images(2),))
     assert "fathom" not in str(program.graph)

@@ -25,7 +25,7 @@ def test_the_covariance_is_that_of_all_batches_not_of_the_last() -> None:
     torch.manual_seed(0)
     layer = nn.Linear(64, 128)
     rows = torch.randn(6400, 64)
-    with fathom.watch(layer) as monitor:
+    with fathom.watch(layer, budget=None) as monitor:
         for batch in rows.split(32):
             layer(batch)
         reading = monitor.snapshot(step=0).train[""]
@@ -62,7 +62,7 @@ def test_the_cases_that_decide_through_a_watched_layer(
         layer.weight.copy_(torch.tensor(eigenvalues).double().sqrt().diag())
     # Rows of covariance 1: each axis once up and once down.
     rows = torch.cat([torch.eye(width), -torch.eye(width)]).double() * math.sqrt(width)
-    with fathom.watch(layer, threshold=threshold) as monitor:
+    with fathom.watch(layer, threshold=threshold, budget=None) as monitor:
         layer(rows)
         reading = monitor.snapshot(step=0).train[""]
     np.testing.assert_allclose(reading.eigenvalues.numpy(), eigenvalues, atol=1e-7)
@@ -74,7 +74,7 @@ def test_tokens_count_at_every_time_step_not_at_the_last() -> None:
     torch.manual_seed(1)
     layer = nn.Linear(4, 8)
     tokens = torch.randn(10, 12, 4) * torch.linspace(3, 0, 12)[:, None]
-    with fathom.watch(layer) as monitor:
+    with fathom.watch(layer, budget=None) as monitor:
         layer(tokens)
         reading = monitor.snapshot(step=0).train[""]
     expected = reference.eigenvalues(layer(tokens).detach().numpy().reshape(120, 8))
@@ -94,7 +94,7 @@ def test_an_lstm_without_batch_first_counts_every_sample(timesteps: str) -> None
     steps = layer(batch)[0].detach().numpy()
     rows = steps.reshape(140, 5) if timesteps == "all" else steps[-1]
     expected = reference.eigenvalues(rows)
-    with fathom.watch(layer, timesteps=timesteps) as monitor:
+    with fathom.watch(layer, timesteps=timesteps, budget=None) as monitor:
         layer(batch)
         reading = monitor.snapshot(step=0).train[""]
     assert (reading.rows, reading.samples) == (len(rows), 20)
@@ -110,7 +110,7 @@ def network() -> nn.Sequential:
 
 def record(folder: Path, steps: range, *, resume: bool = False) -> None:
     model = network()
-    with fathom.watch(model, folder, resume=resume, keep="covariance") as monitor:
+    with fathom.watch(model, folder, resume=resume, keep="covariance", budget=None) as monitor:
         for step in steps:
             model(torch.randn(30, 1, 6, 6))
             model.eval()
@@ -121,7 +121,7 @@ def record(folder: Path, steps: range, *, resume: bool = False) -> None:
 
 def test_the_average_saturation_is_a_number(tmp_path: Path) -> None:
     model = network()
-    with fathom.watch(model, tmp_path / "run") as monitor:
+    with fathom.watch(model, tmp_path / "run", budget=None) as monitor:
         model(torch.randn(300, 1, 6, 6))
         snapshot = monitor.snapshot(step=0)
     average = snapshot.average_saturation("train")
@@ -242,7 +242,7 @@ def test_a_pickle_planted_in_a_run_is_never_read(tmp_path: Path) -> None:
 
 def test_close_removes_the_hooks() -> None:
     model = network()
-    monitor = fathom.watch(model, every=2)
+    monitor = fathom.watch(model, every=2, budget=None)
     assert any(part._forward_hooks for part in model.modules())
     monitor.close()
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
@@ -250,7 +250,7 @@ def test_close_removes_the_hooks() -> None:
 
 def test_a_watched_model_pickles() -> None:
     model = network()
-    with fathom.watch(model):
+    with fathom.watch(model, budget=None):
         copy = pickle.loads(pickle.dumps(model))
     images = torch.randn(4, 1, 6, 6)
     assert torch.equal(copy(images), model(images))
@@ -260,7 +260,7 @@ def test_a_watched_model_pickles() -> None:
 def test_the_device_is_that_of_the_model(device: str) -> None:
     model = network().to(device)
     images = torch.randn(40, 1, 6, 6, device=device)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(images)
         snapshot = monitor.snapshot(step=0)
     expected = reference.eigenvalues(model(images).detach().cpu().numpy())

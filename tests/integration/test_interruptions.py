@@ -24,7 +24,7 @@ def test_snapshots_while_other_threads_call_layers_for_the_first_time() -> None:
     try:
         for _ in range(10):
             model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(60)))
-            with fathom.watch(model, layers=["*"]) as monitor:
+            with fathom.watch(model, layers=["*"], budget=None) as monitor:
                 threads = [
                     threading.Thread(target=lambda layer=layer: layer(torch.ones(6, 4)))
                     for layer in model
@@ -47,7 +47,9 @@ def test_a_signal_handler_may_take_a_snapshot_in_the_middle_of_a_call() -> None:
     torch.manual_seed(1)
     model, batch = nn.Linear(8, 8), torch.randn(50, 8)
     taken: list[fathom.Snapshot] = []
-    with fathom.watch(model, outputs={"": lambda output: interrupted(output)}) as monitor:
+    with fathom.watch(
+        model, outputs={"": lambda output: interrupted(output)}, budget=None
+    ) as monitor:
 
         def handler(number: int, frame: object) -> None:
             taken.append(monitor.snapshot(len(taken)))
@@ -72,7 +74,7 @@ def test_a_call_that_is_interrupted_half_way_leaves_no_wrong_number() -> None:
     torch.manual_seed(2)
     model = nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 6))
     batch = torch.randn(100, 4)
-    with fathom.watch(model, outputs={"1": lambda output: stop(output)}) as monitor:
+    with fathom.watch(model, outputs={"1": lambda output: stop(output)}, budget=None) as monitor:
 
         def stop(output: Tensor) -> Tensor:
             if len(output) == 99:
@@ -126,7 +128,7 @@ def test_a_forked_child_leaves_its_parents_run_and_sinks_alone(tmp_path: Path) -
 @pytest.mark.parametrize("freed", ["before the next snapshot", "before close"])
 def test_a_database_that_is_held_for_a_while_loses_nothing(tmp_path: Path, freed: str) -> None:
     model, folder = nn.Linear(3, 4), tmp_path / "run"
-    with fathom.watch(model, folder) as monitor:
+    with fathom.watch(model, folder, budget=None) as monitor:
         other = sqlite3.connect(folder / "run.sqlite", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         model(torch.randn(5, 3))
@@ -146,14 +148,14 @@ def test_a_watch_that_fails_leaves_no_hook_and_no_lock(tmp_path: Path) -> None:
     model = nn.Linear(3, 4)
     for _ in range(2):
         with pytest.raises(fathom.ArgumentError, match="sinks"):
-            fathom.watch(model, tmp_path / "run", sinks=[object()])  # type: ignore[list-item]
+            fathom.watch(model, tmp_path / "run", sinks=[object()], budget=None)  # type: ignore[list-item]
         assert not model._forward_hooks
     (tmp_path / "file").write_text("")
     with pytest.raises(fathom.RunError):
-        fathom.watch(model, tmp_path / "file")
+        fathom.watch(model, tmp_path / "file", budget=None)
     assert not model._forward_hooks
     assert not model._forward_pre_hooks
-    fathom.watch(model, tmp_path / "run").close()
+    fathom.watch(model, tmp_path / "run", budget=None).close()
 
 
 def test_traces_of_every_kind_hold_nothing_of_fathom_and_switch_nothing_off() -> None:
@@ -167,7 +169,7 @@ def test_traces_of_every_kind_hold_nothing_of_fathom_and_switch_nothing_off() ->
     model = nn.Sequential(nn.Linear(3, 4), Custom(), nn.Linear(4, 2))
     batch = torch.randn(5, 3)
     plain = len(make_fx(model)(batch).graph.nodes)
-    with fathom.watch(model, layers=["*", "1"]) as monitor:
+    with fathom.watch(model, layers=["*", "1"], budget=None) as monitor:
         assert len(make_fx(model)(batch).graph.nodes) == plain
         symbolic_trace(model)
         model(batch)
@@ -178,7 +180,7 @@ def test_traces_of_every_kind_hold_nothing_of_fathom_and_switch_nothing_off() ->
 
 def test_every_counts_calls_of_the_root_apart_from_calls_of_parts() -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
-    with fathom.watch(model, every=3) as monitor:
+    with fathom.watch(model, every=3, budget=None) as monitor:
         for _ in range(4):
             model(torch.randn(5, 3))
         for _ in range(6):
@@ -197,9 +199,9 @@ def test_files_of_the_users_stay_where_they_are(tmp_path: Path) -> None:
         path.write_text("mine")
     model = nn.Linear(3, 4)
     for options in ({}, {"resume": True}, {"resume_from": 0}):
-        with fathom.watch(model, folder, keep="covariance", **options) as monitor:
+        with fathom.watch(model, folder, keep="covariance", **options, budget=None) as monitor:
             model(torch.randn(5, 3))
             monitor.snapshot(7)
         if options == {}:
-            fathom.watch(model, folder, resume_from=0).close()
+            fathom.watch(model, folder, resume_from=0, budget=None).close()
     assert all(path.read_text() == "mine" for path in mine)

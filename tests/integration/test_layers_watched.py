@@ -50,7 +50,7 @@ def resized(maps: reference.Array, size: int) -> reference.Array:
 
 def show(model: nn.Module, inputs: Sequence[Tensor], **options: Any) -> fathom.Snapshot:
     """Watch a model in train mode through some calls."""
-    with fathom.watch(model, **options) as monitor:
+    with fathom.watch(model, **options, budget=None) as monitor:
         for each in inputs:
             model(each)
         return monitor.snapshot(step=0)
@@ -239,7 +239,7 @@ def test_train_and_eval_are_told_apart_by_the_root_not_by_a_frozen_part() -> Non
     layer = nn.Linear(4, 6)
     model = nn.Sequential(nn.Sequential(layer, nn.Dropout(0.5)), nn.Linear(6, 3))
     batches = {"train": torch.randn(3, 20, 4), "eval": torch.randn(2, 30, 4) * 5}
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         for train_batch, eval_batch in zip(batches["train"], [*batches["eval"], None], strict=True):
             model.train()
             model[0].eval()

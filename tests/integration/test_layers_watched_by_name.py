@@ -16,7 +16,7 @@ from comparison import assert_read
 
 def read(model: nn.Module, layer: str, *inputs: Tensor, **options: Any) -> fathom.Reading:
     """The reading of one named layer after some calls in train mode."""
-    with fathom.watch(model, layers=[layer], **options) as monitor:
+    with fathom.watch(model, layers=[layer], **options, budget=None) as monitor:
         for each in inputs:
             model(each)
         snapshot = monitor.snapshot(step=0)
@@ -47,7 +47,7 @@ def test_a_layer_with_features_last_is_read_when_named(layer: nn.Module, kind: s
     reading = read(model, "0", inputs)
     assert_read(reading, rows, samples=12)
     assert reading.layer.kind == kind
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         assert monitor.layers == ["1"]
 
 
@@ -158,7 +158,7 @@ def test_a_shared_module_is_one_layer_with_its_rows_pooled(layers: list[str] | N
     for batch in batches:
         hidden = model.encode(batch)
         rows += [hidden.detach().numpy(), model.encode(hidden.relu()).detach().numpy()]
-    with fathom.watch(model, layers=layers) as monitor:
+    with fathom.watch(model, layers=layers, budget=None) as monitor:
         for batch in batches:
             model(batch)
         snapshot = monitor.snapshot(step=0)
@@ -211,7 +211,7 @@ def test_every_layer_of_gpt2_is_found_and_observed() -> None:
     model = GPT2LMHeadModel(config)
     nn.Module.eval(model)
     tokens = torch.randint(31, (5, 12))
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(tokens)
         snapshot = monitor.snapshot(step=0)
     parts = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")

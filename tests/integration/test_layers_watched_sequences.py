@@ -50,7 +50,7 @@ def test_every_sequence_of_a_recurrent_layer_counts(
     layer = make(4, 6, bidirectional=bidirectional, batch_first=batch_first)
     batches = [torch.randn(30, 8, 4), torch.randn(11, 5, 4)]
     rows = np.concatenate([alone(layer, one, timesteps) for batch in batches for one in batch])
-    with fathom.watch(layer, timesteps=timesteps) as monitor:
+    with fathom.watch(layer, timesteps=timesteps, budget=None) as monitor:
         for batch in batches:
             layer(batch if batch_first else batch.transpose(0, 1))
         reading = monitor.snapshot(step=0).train[""]
@@ -77,7 +77,7 @@ def test_packed_sequences_count_by_their_true_lengths(
         batch_first=batch_first,
         enforce_sorted=False,
     )
-    with fathom.watch(layer, timesteps=timesteps) as monitor:
+    with fathom.watch(layer, timesteps=timesteps, budget=None) as monitor:
         layer(packed)
         reading = monitor.snapshot(step=0).train[""]
     assert_read(reading, rows, samples=len(LENGTHS))
@@ -90,7 +90,7 @@ def test_packed_and_padded_calls_pool() -> None:
     sequences = [torch.randn(length, 3) for length in sorted(LENGTHS, reverse=True)]
     batch = torch.randn(6, 9, 3)
     rows = np.concatenate([alone(layer, one, "last") for one in (*sequences, *batch.unbind(1))])
-    with fathom.watch(layer, timesteps="last") as monitor:
+    with fathom.watch(layer, timesteps="last", budget=None) as monitor:
         layer(pack_sequence(sequences))
         layer(batch)
         reading = monitor.snapshot(step=0).train[""]
@@ -105,7 +105,7 @@ def test_a_single_sequence_without_a_batch_is_one_sample(timesteps: str, batch_f
     layer = nn.LSTM(3, 4, batch_first=batch_first)
     sequences = torch.randn(9, 6, 3)
     rows = np.concatenate([alone(layer, one, timesteps) for one in sequences])
-    with fathom.watch(layer, timesteps=timesteps) as monitor:
+    with fathom.watch(layer, timesteps=timesteps, budget=None) as monitor:
         for one in sequences:
             layer(one)
         reading = monitor.snapshot(step=0).train[""]
@@ -117,7 +117,7 @@ def test_several_levels_of_a_recurrent_layer_show_the_last_one() -> None:
     layer = nn.LSTM(3, 5, num_layers=3, bidirectional=True, batch_first=True)
     batch = torch.randn(12, 6, 3)
     rows = np.concatenate([alone(layer, one, "all") for one in batch])
-    with fathom.watch(layer) as monitor:
+    with fathom.watch(layer, budget=None) as monitor:
         layer(batch)
         reading = monitor.snapshot(step=0).train[""]
     assert_read(reading, rows, samples=12)
@@ -129,7 +129,7 @@ def test_packed_rows_stop_at_max_samples(timesteps: str) -> None:
     layer = nn.GRU(3, 4)
     sequences = [torch.randn(length, 3) for length in (6, 5, 3, 1)]
     rows = np.concatenate([alone(layer, one, timesteps) for one in sequences[:3]])
-    with fathom.watch(layer, timesteps=timesteps, max_samples=3) as monitor:
+    with fathom.watch(layer, timesteps=timesteps, max_samples=3, budget=None) as monitor:
         layer(pack_sequence(sequences))
         reading = monitor.snapshot(step=0).train[""]
     assert_read(reading, rows, samples=3)
@@ -170,7 +170,7 @@ def test_attention_rows_come_after_the_output_projection(
     model = Attending(batch_first=batch_first, need_weights=need_weights)
     batch = torch.randn(10, 7, 8)
     rows = np.concatenate([attention(model.attention, one.double().numpy()) for one in batch])
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(batch if batch_first else batch.transpose(0, 1))
         snapshot = monitor.snapshot(step=0)
     assert list(snapshot.train) == ["attention"]
@@ -184,7 +184,7 @@ def test_attention_over_a_single_sequence_is_one_sample(batch_first: bool) -> No
     model = Attending(batch_first=batch_first, need_weights=False)
     sequences = torch.randn(4, 9, 8)
     rows = np.concatenate([attention(model.attention, one.double().numpy()) for one in sequences])
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         for one in sequences:
             model(one)
         reading = monitor.snapshot(step=0).train["attention"]
@@ -193,7 +193,7 @@ def test_attention_over_a_single_sequence_is_one_sample(batch_first: bool) -> No
 
 def test_the_output_projection_of_attention_is_never_called_and_said_to_be_so() -> None:
     model = Attending(batch_first=True, need_weights=False)
-    with fathom.watch(model, layers=["attention", "attention.out_proj"]) as monitor:
+    with fathom.watch(model, layers=["attention", "attention.out_proj"], budget=None) as monitor:
         model(torch.randn(2, 3, 8))
         snapshot = monitor.snapshot(step=0)
     assert list(snapshot.train) == ["attention"]
@@ -207,7 +207,7 @@ def test_every_part_of_a_transformer_counts_sequences_as_samples(batch_first: bo
     model = nn.TransformerEncoder(block, 2, norm=nn.LayerNorm(8), enable_nested_tensor=False)
     batch = torch.randn(3, 5, 8)
     names = ["layers.0.self_attn", "layers.0.linear1", "layers.1.linear2", "layers.1", "norm", ""]
-    with fathom.watch(model, layers=names) as monitor:
+    with fathom.watch(model, layers=names, budget=None) as monitor:
         output = model(batch if batch_first else batch.transpose(0, 1))
         snapshot = monitor.snapshot(step=0)
     assert {name: reading.rows for name, reading in snapshot.train.items()} == dict.fromkeys(
@@ -228,7 +228,7 @@ def test_a_transformer_in_eval_mode_is_read_where_its_fast_path_would_skip_the_l
     batch = torch.randn(4, 6, 8)
     with torch.no_grad():
         expected = model(batch)
-        with fathom.watch(model, layers=["*", "layers.1"]) as monitor:
+        with fathom.watch(model, layers=["*", "layers.1"], budget=None) as monitor:
             output = model(batch)
             snapshot = monitor.snapshot(step=0)
     torch.testing.assert_close(output, expected)
@@ -246,7 +246,7 @@ def test_a_transformer_with_a_padding_mask_runs_on_in_eval_mode() -> None:
     padding = torch.arange(5) >= torch.tensor([[5], [3], [4]])
     with torch.no_grad():
         expected = model(batch, src_key_padding_mask=padding)
-        with fathom.watch(model) as monitor:
+        with fathom.watch(model, budget=None) as monitor:
             output = model(batch, src_key_padding_mask=padding)
             snapshot = monitor.snapshot(step=0)
     torch.testing.assert_close(output[~padding], expected[~padding])

@@ -30,7 +30,10 @@ pytestmark = pytest.mark.regime("Transformers")
 def test_a_mask_in_place_counts_like_one_by_name() -> None:
     torch.manual_seed(2)
     model = bert().eval()
-    with fathom.watch(model, layers=["bert.encoder.layer.1"]) as monitor, torch.no_grad():
+    with (
+        fathom.watch(model, layers=["bert.encoder.layer.1"], budget=None) as monitor,
+        torch.no_grad(),
+    ):
         model(tokens(T), MASK)
         assert monitor.snapshot(0).eval["bert.encoder.layer.1"].rows == int(MASK.sum())
 
@@ -38,7 +41,10 @@ def test_a_mask_in_place_counts_like_one_by_name() -> None:
 def test_a_mask_holds_for_one_call_and_no_mask_means_all() -> None:
     torch.manual_seed(3)
     model = bert().eval()
-    with fathom.watch(model, layers=["bert.encoder.layer.1"]) as monitor, torch.no_grad():
+    with (
+        fathom.watch(model, layers=["bert.encoder.layer.1"], budget=None) as monitor,
+        torch.no_grad(),
+    ):
         model(input_ids=tokens(T), attention_mask=MASK)
         model(input_ids=tokens(T))
         model.bert.encoder.layer[1](torch.randn(B, T, 16))
@@ -49,7 +55,10 @@ def test_a_mask_holds_for_one_call_and_no_mask_means_all() -> None:
 def test_a_mask_of_who_attends_to_whom_is_no_mask_of_padding() -> None:
     torch.manual_seed(4)
     model = bert().eval()
-    with fathom.watch(model, layers=["bert.encoder.layer.1"]) as monitor, torch.no_grad():
+    with (
+        fathom.watch(model, layers=["bert.encoder.layer.1"], budget=None) as monitor,
+        torch.no_grad(),
+    ):
         model(input_ids=tokens(T), attention_mask=MASK[:, None, None].expand(B, 1, T, T).float())
         assert monitor.snapshot(0).eval["bert.encoder.layer.1"].rows == B * T
 
@@ -59,7 +68,7 @@ def test_a_mask_by_hand_holds_for_the_next_call() -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4))
     batch = torch.randn(B, T, 3)
     expected = model[0](batch).detach()[MASK.bool()]
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         monitor.mask(MASK)
         model(batch)
         assert_rows(monitor.snapshot(0).train["0"], expected)
@@ -74,7 +83,7 @@ def test_a_mask_by_hand_reaches_recurrent_layers() -> None:
     model = nn.GRU(3, 4)
     batch = torch.randn(T, B, 3)
     for timesteps, real in (("all", MASK.bool()), ("last", MASK.cumsum(1) == MASK.sum(1)[:, None])):
-        with fathom.watch(model, timesteps=timesteps) as monitor:
+        with fathom.watch(model, timesteps=timesteps, budget=None) as monitor:
             monitor.mask(MASK)
             output = model(batch)[0].detach().transpose(0, 1)
             assert_rows(monitor.snapshot(0).train[""], output[real & MASK.bool()])
@@ -91,7 +100,7 @@ def test_flattened_tokens_have_their_mask_too() -> None:
 
     torch.manual_seed(7)
     model, batch = Router(), torch.randn(B, T, 3)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(batch, attention_mask=MASK)
         reading = monitor.snapshot(0).train["gate"]
     assert_rows(reading, model.gate(batch[MASK.bool()]).detach(), samples=B * T)
@@ -100,7 +109,7 @@ def test_flattened_tokens_have_their_mask_too() -> None:
 def test_max_samples_takes_sequences_with_their_masks() -> None:
     torch.manual_seed(8)
     model, batch = nn.Sequential(nn.Linear(3, 4)), torch.randn(B, T, 3)
-    with fathom.watch(model, max_samples=2) as monitor:
+    with fathom.watch(model, max_samples=2, budget=None) as monitor:
         monitor.mask(MASK)
         model(batch)
         reading = monitor.snapshot(0).train["0"]
@@ -136,7 +145,7 @@ def test_a_model_of_one_side_has_one_mask_whatever_its_parts_are_called(
     def call() -> object:
         return model(ids if batch_first else ids.T, src_key_padding_mask=~mask.bool())
 
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         outputs = outputs_of(model, ["project", "decoder"], call)
         readings = monitor.snapshot(0).train
     for name, output in outputs.items():
@@ -160,7 +169,7 @@ def test_layers_before_the_encoder_of_a_pair_have_its_mask() -> None:
 
     torch.manual_seed(15)
     model, other = Pair(), lengths(1, 2, 9, 4, 5, longest=T)
-    with fathom.watch(model, layers=["*proj", "head"]) as monitor:
+    with fathom.watch(model, layers=["*proj", "head"], budget=None) as monitor:
         model(
             torch.randn(B, T, 3),
             torch.randn(B, T, 3),
@@ -177,7 +186,7 @@ def test_a_mask_by_hand_holds_for_one_call_of_a_compiled_model_too() -> None:
     torch._dynamo.reset()
     torch.manual_seed(16)
     model, batch = nn.Sequential(nn.Linear(3, 4)), torch.randn(B, T, 3)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         compiled: Any = torch.compile(model, fullgraph=True, backend="eager")
         monitor.mask(MASK)
         compiled(batch)
@@ -198,7 +207,7 @@ def test_a_call_that_fails_leaves_no_mask_behind() -> None:
             raise ZeroDivisionError
 
     model, batch = Failing(), torch.randn(B, T, 3)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         with pytest.raises(ZeroDivisionError):
             model(batch, attention_mask=MASK)
         assert monitor.snapshot(0).train["layer"].padded == B * T - int(MASK.sum())
@@ -208,7 +217,7 @@ def test_a_call_that_fails_leaves_no_mask_behind() -> None:
 
 @pytest.mark.parametrize("mask", [np.ones((2, 3)), [[1, 0]], None])
 def test_a_mask_by_hand_must_be_a_tensor(mask: Any) -> None:
-    monitor = fathom.watch(nn.Linear(3, 4))
+    monitor = fathom.watch(nn.Linear(3, 4), budget=None)
     with monitor, pytest.raises(fathom.ArgumentError, match="mask must be a tensor"):
         monitor.mask(mask)
 
@@ -221,7 +230,7 @@ def test_a_mask_of_keys_is_that_of_queries_only_where_a_sequence_attends_to_itse
     queries, others = torch.randn(3, 5, 8), torch.randn(3, 5, 8)
     padding = torch.arange(5) >= torch.tensor([[5], [3], [1]])
     keys = others if crosses else queries
-    with fathom.watch(attention) as monitor:
+    with fathom.watch(attention, budget=None) as monitor:
         attention(queries, keys, keys, key_padding_mask=padding)
         reading = monitor.snapshot(step=0).train[""]
     assert (reading.rows, reading.padded) == ((15, 0) if crosses else (9, 6))
@@ -239,7 +248,7 @@ def test_generation_uses_the_mask_of_its_prompt(make: Callable[[], Any]) -> None
         outputs = outputs_of(
             model, inside, lambda: model.get_submodule(name)(ids, attention_mask=MASK)
         )
-        with fathom.watch(model) as monitor:
+        with fathom.watch(model, budget=None) as monitor:
             model.generate(ids, attention_mask=MASK, max_new_tokens=3, decoder_start_token_id=0)
             generated = monitor.snapshot(0).eval
             model.get_submodule(name)(ids, attention_mask=MASK)
@@ -255,7 +264,7 @@ def test_the_model_below_a_head_may_be_called_with_a_mask(make: Callable[[], Any
     torch.manual_seed(6)
     model = make().eval()
     body, ids = model.base_model, tokens(T)
-    with fathom.watch(model) as monitor, torch.no_grad():
+    with fathom.watch(model, budget=None) as monitor, torch.no_grad():
         for _ in range(2):
             body(ids, attention_mask=MASK)
         model(ids)
@@ -294,7 +303,7 @@ def test_an_encoder_and_a_decoder_inside_a_wrapper_have_their_own_masks(
     path = "inside." * wrappers
     model.eval()
     # As long as the encoder's sequence: only the side tells the masks apart.
-    with fathom.watch(model) as monitor, torch.no_grad():
+    with fathom.watch(model, budget=None) as monitor, torch.no_grad():
         model(input_ids=tokens(T), attention_mask=MASK, decoder_input_ids=tokens(T))
         readings = monitor.snapshot(0).eval
         plain.generate(tokens(T), attention_mask=MASK, max_new_tokens=2, decoder_start_token_id=0)

@@ -28,7 +28,7 @@ def inputs(ratio: float) -> Tensor:
 def test_autocast_outputs_are_read_at_full_precision(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     model, batch = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 16)), inputs(1.0)
-    with fathom.watch(model) as monitor, torch.autocast("cpu", dtype):
+    with fathom.watch(model, budget=None) as monitor, torch.autocast("cpu", dtype):
         output = model[0](batch)
         reading = monitor.snapshot(0).train["0"]
     assert output.dtype == dtype
@@ -40,7 +40,7 @@ def test_autocast_outputs_are_read_at_full_precision(dtype: torch.dtype) -> None
 def test_a_model_cast_to_half_trains_watched(dtype: torch.dtype) -> None:
     torch.manual_seed(1)
     model, batch = nn.Linear(64, 32).to(dtype), inputs(1.0)[:2000].to(dtype)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         output = model(batch)
         output.sum().backward()
         reading = monitor.snapshot(0).train[""]
@@ -54,7 +54,7 @@ def test_a_mean_far_above_the_spread_is_too_much_for_bf16_and_said_to_be() -> No
     found = {}
     for ratio in (1.0, 10.0, 100.0):
         for dtype in (torch.float32, torch.bfloat16):
-            with fathom.watch(model, layers=[""]) as monitor:
+            with fathom.watch(model, layers=[""], budget=None) as monitor:
                 model(inputs(ratio).to(dtype))
                 found[ratio, dtype] = monitor.snapshot(0).train[""]
     truth = found[1.0, torch.float32].intrinsic_dimension
@@ -69,7 +69,7 @@ def test_a_mean_far_above_the_spread_is_too_much_for_bf16_and_said_to_be() -> No
 
 def test_float32_is_too_coarse_for_a_mean_a_million_times_the_spread() -> None:
     model = nn.Identity()
-    with fathom.watch(model, layers=[""]) as monitor:
+    with fathom.watch(model, layers=[""], budget=None) as monitor:
         model(inputs(1e6))
         assert monitor.snapshot(0).train[""].status == "coarse"
         model(inputs(1e6).double())
@@ -78,7 +78,7 @@ def test_float32_is_too_coarse_for_a_mean_a_million_times_the_spread() -> None:
 
 def test_a_coarse_reading_is_coarse_on_disk_too(tmp_path: Path) -> None:
     model = nn.Identity()
-    with fathom.watch(model, tmp_path / "run", layers=[""]) as monitor:
+    with fathom.watch(model, tmp_path / "run", layers=[""], budget=None) as monitor:
         model(inputs(100.0).bfloat16())
         live = monitor.snapshot(0).train[""]
     kept = fathom.open_run(tmp_path / "run").snapshot().train[""]

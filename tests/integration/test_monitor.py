@@ -41,7 +41,7 @@ def assert_rows(reading: fathom.Reading, rows: Sequence[Tensor]) -> None:
 def test_a_snapshot_begins_the_next_window() -> None:
     model = nn.Sequential(nn.Linear(4, 6))
     first, second = torch.randn(30, 4), torch.randn(20, 4) * 3 + 1
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(first)
         before = monitor.snapshot(step=0)
         model(second)
@@ -55,7 +55,7 @@ def test_a_snapshot_begins_the_next_window() -> None:
 
 def test_a_layer_that_is_not_called_in_one_window_comes_back_in_the_next() -> None:
     model = network()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(images())
         assert monitor.snapshot(step=0).unobserved == ()
         model[0](images())
@@ -67,7 +67,7 @@ def test_a_layer_that_is_not_called_in_one_window_comes_back_in_the_next() -> No
 def test_nothing_is_recorded_in_a_pause() -> None:
     model = nn.Sequential(nn.Linear(4, 6))
     batches = [torch.randn(10, 4) for _ in range(6)]
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(batches[0])
         monitor.pause()
         model(batches[1])
@@ -86,7 +86,7 @@ def test_nothing_is_recorded_in_a_pause() -> None:
 
 def test_a_block_inside_a_pause_does_not_end_it() -> None:
     model = nn.Sequential(nn.Linear(4, 6))
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         monitor.pause()
         with monitor.pause():
             pass
@@ -96,7 +96,7 @@ def test_a_block_inside_a_pause_does_not_end_it() -> None:
 
 def test_a_pause_ends_after_an_exception() -> None:
     model = nn.Sequential(nn.Linear(4, 6))
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         with pytest.raises(ZeroDivisionError), monitor.pause():
             raise ZeroDivisionError
         model(torch.randn(5, 4))
@@ -105,7 +105,7 @@ def test_a_pause_ends_after_an_exception() -> None:
 
 def test_close_ends_watching_and_a_second_close_does_nothing() -> None:
     model = network()
-    monitor = fathom.watch(model, every=2)
+    monitor = fathom.watch(model, every=2, budget=None)
     model(images())
     assert not monitor.closed
     monitor.close()
@@ -119,7 +119,7 @@ def test_close_ends_watching_and_a_second_close_does_nothing() -> None:
 
 def test_the_with_block_closes() -> None:
     model = network()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         assert hooks_on(model) > 0
     assert monitor.closed
     assert hooks_on(model) == 0
@@ -127,7 +127,7 @@ def test_the_with_block_closes() -> None:
 
 def test_a_monitor_that_nobody_holds_ends() -> None:
     model = network()
-    monitor = fathom.watch(model, every=2)
+    monitor = fathom.watch(model, every=2, budget=None)
     model(images())
     gone = weakref.ref(monitor)
     del monitor
@@ -140,7 +140,7 @@ def test_a_monitor_that_nobody_holds_ends() -> None:
 def test_a_model_is_not_kept_alive_by_a_closed_and_dropped_monitor() -> None:
     model = network()
     gone = weakref.ref(model)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(images())
         snapshot = monitor.snapshot(step=0)
     del model, monitor
@@ -164,7 +164,7 @@ def test_a_model_is_not_kept_alive_by_a_closed_and_dropped_monitor() -> None:
 )
 def test_layers_are_chosen_by_pattern_and_by_predicate(layers: Any, watched: list[str]) -> None:
     model = network()
-    with fathom.watch(model, layers=layers) as monitor:
+    with fathom.watch(model, layers=layers, budget=None) as monitor:
         assert monitor.layers == watched
         model(images())
         assert list(monitor.snapshot(step=0).train) == watched
@@ -175,7 +175,7 @@ def test_every_observes_each_kth_call_of_the_model_in_each_phase(every: int) -> 
     model = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 5))
     train = [torch.randn(8, 4) for _ in range(7)]
     evaluation = [torch.randn(8, 4) for _ in range(5)]
-    with fathom.watch(model, every=every) as monitor:
+    with fathom.watch(model, every=every, budget=None) as monitor:
         for step in range(2):
             for index, batch in enumerate(train):
                 model.train()
@@ -202,7 +202,7 @@ def test_every_counts_calls_of_the_model_not_of_a_layer_called_twice_in_each() -
 
     model = Twice()
     batches = [torch.randn(6, 4) for _ in range(5)]
-    with fathom.watch(model, every=2) as monitor:
+    with fathom.watch(model, every=2, budget=None) as monitor:
         for batch in batches:
             model(batch)
         reading = monitor.snapshot(step=0).train["layer"]
@@ -214,7 +214,7 @@ def test_every_counts_calls_of_the_model_not_of_a_layer_called_twice_in_each() -
 def test_every_of_a_model_that_is_only_used_in_parts() -> None:
     model = nn.ModuleDict({"encoder": nn.Linear(4, 6), "head": nn.Linear(6, 2)})
     batches = [torch.randn(6, 4) for _ in range(8)]
-    with fathom.watch(model, every=3) as monitor:
+    with fathom.watch(model, every=3, budget=None) as monitor:
         for batch in batches:
             model["head"](model["encoder"](batch))
         snapshot = monitor.snapshot(step=0)
@@ -226,7 +226,7 @@ def test_every_of_a_model_that_is_only_used_in_parts() -> None:
 def test_a_pause_does_not_count_as_a_call() -> None:
     model = nn.Sequential(nn.Linear(4, 6))
     batches = [torch.randn(6, 4) for _ in range(4)]
-    with fathom.watch(model, every=2) as monitor:
+    with fathom.watch(model, every=2, budget=None) as monitor:
         model(batches[0])
         with monitor.pause():
             model(batches[1])
@@ -240,7 +240,7 @@ def test_a_pause_does_not_count_as_a_call() -> None:
 def test_max_samples_stops_at_exactly_so_many_in_each_phase(limit: int) -> None:
     model = network()
     train, evaluation = [images(8) for _ in range(4)], [images(16) for _ in range(2)]
-    with fathom.watch(model, max_samples=limit) as monitor:
+    with fathom.watch(model, max_samples=limit, budget=None) as monitor:
         for step in range(2):
             for batch in train:
                 model(batch)
@@ -261,9 +261,9 @@ def test_max_samples_stops_at_exactly_so_many_in_each_phase(limit: int) -> None:
 
 def test_two_monitors_on_one_model_do_not_disturb_each_other() -> None:
     model = network()
-    first = fathom.watch(model, conv="mean")
+    first = fathom.watch(model, conv="mean", budget=None)
     model(images(10))
-    second = fathom.watch(model, layers=["0"], every=2)
+    second = fathom.watch(model, layers=["0"], every=2, budget=None)
     model(images(20))
     one, other = first.snapshot(step=0), second.snapshot(step=7)
     assert one.train["0"].rows == 30
@@ -285,7 +285,7 @@ def test_print_names_layers_kinds_widths_rows_and_memory() -> None:
         }
     )
     options: Any = {"conv": "mean", "timesteps": "last", "layers": ["*", "block"]}
-    with fathom.watch(model, **options) as monitor:
+    with fathom.watch(model, **options, budget=None) as monitor:
         header, stem, memory, block, total = str(monitor).splitlines()
     assert header.split() == ["layer", "kind", "width", "rows", "memory"]
     # Two phases of width² float64 numbers.

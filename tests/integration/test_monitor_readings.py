@@ -28,7 +28,7 @@ class Backwards(nn.Module):
 
 
 def show(model: nn.Module, inputs: Tensor, **options: Any) -> fathom.Snapshot:
-    with fathom.watch(model, **options) as monitor:
+    with fathom.watch(model, **options, budget=None) as monitor:
         model(inputs)
         return monitor.snapshot(step=0)
 
@@ -65,7 +65,7 @@ def test_an_output_layer_that_is_not_watched_is_still_the_output_layer(layers: l
 
 def test_an_output_layer_that_was_first_called_in_a_pause_is_still_the_output_layer() -> None:
     model = Backwards()
-    with fathom.watch(model, layers=["stem", "middle"]) as monitor:
+    with fathom.watch(model, layers=["stem", "middle"], budget=None) as monitor:
         with monitor.pause():
             model(torch.randn(4, 1, 9))
         model(torch.randn(300, 1, 9))
@@ -77,7 +77,7 @@ def test_an_output_layer_that_was_first_called_in_a_pause_is_still_the_output_la
 
 def test_execution_order_is_right_where_everything_was_first_called_in_a_pause() -> None:
     model = Backwards()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         with monitor.pause():
             model(torch.randn(4, 1, 9))
         model(torch.randn(30, 1, 9))
@@ -175,7 +175,7 @@ def test_rankme_is_there_only_when_asked_for() -> None:
 @pytest.mark.parametrize("step", [4, 3, -1])
 def test_a_step_that_does_not_rise_is_refused_and_nothing_is_lost(step: int) -> None:
     layer = nn.Linear(3, 4)
-    with fathom.watch(layer) as monitor:
+    with fathom.watch(layer, budget=None) as monitor:
         monitor.snapshot(step=4)
         layer(torch.randn(11, 3))
         with pytest.raises(fathom.ArgumentError, match=rf"step must come after 4.*got {step}\."):
@@ -187,7 +187,7 @@ def test_a_step_that_does_not_rise_is_refused_and_nothing_is_lost(step: int) -> 
 @pytest.mark.parametrize("step", ["3", 3.5, None, True])
 def test_a_step_that_is_no_whole_number_is_refused(step: Any) -> None:
     layer, int_like = nn.Linear(3, 4), cast(int, np.int64(0))
-    with fathom.watch(layer) as monitor:
+    with fathom.watch(layer, budget=None) as monitor:
         layer(torch.randn(11, 3))
         with pytest.raises(fathom.ArgumentError, match="step must be a whole number"):
             monitor.snapshot(step=step)
@@ -197,7 +197,7 @@ def test_a_step_that_is_no_whole_number_is_refused(step: Any) -> None:
 @pytest.mark.parametrize("value", ["high", torch.ones(2), None, [1.0]])
 def test_a_metric_that_is_no_number_is_refused_and_nothing_is_lost(value: Any) -> None:
     layer = nn.Linear(3, 4)
-    with fathom.watch(layer) as monitor:
+    with fathom.watch(layer, budget=None) as monitor:
         layer(torch.randn(11, 3))
         with pytest.raises(fathom.ArgumentError, match="loss must be a number"):
             monitor.snapshot(step=0, loss=value)
@@ -233,7 +233,7 @@ class Broken(Notebook):
 
 def test_sinks_get_every_snapshot_and_are_closed_once() -> None:
     layer, sinks = nn.Linear(3, 4), (Notebook(), Notebook())
-    with fathom.watch(layer, sinks=sinks) as monitor:
+    with fathom.watch(layer, sinks=sinks, budget=None) as monitor:
         taken = []
         for step in range(3):
             layer(torch.randn(9, 3))
@@ -247,7 +247,7 @@ def test_sinks_get_every_snapshot_and_are_closed_once() -> None:
 
 def test_a_sink_that_fails_is_switched_off_with_one_warning() -> None:
     layer, broken, sound = nn.Linear(3, 4), Broken(), Notebook()
-    with fathom.watch(layer, sinks=[broken, sound]) as monitor:
+    with fathom.watch(layer, sinks=[broken, sound], budget=None) as monitor:
 
         def train() -> None:
             for step in range(4):
@@ -267,7 +267,7 @@ def test_a_sink_that_fails_to_close_does_not_keep_the_hooks() -> None:
             raise OSError("no answer")
 
     layer, sound = nn.Linear(3, 4), Notebook()
-    monitor = fathom.watch(layer, sinks=[Stuck(), sound])
+    monitor = fathom.watch(layer, sinks=[Stuck(), sound], budget=None)
     with pytest.warns(fathom.FathomWarning, match=r"Stuck .*no answer") as told:
         monitor.close()
     assert len(told) == 1

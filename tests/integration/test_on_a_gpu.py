@@ -57,7 +57,7 @@ def test_no_hook_asks_for_a_number(
     model, batch, arguments = models()[number]
     with Waits() as alone:
         model(batch, **arguments)
-    with fathom.watch(model, **options) as monitor:
+    with fathom.watch(model, **options, budget=None) as monitor:
         with Waits() as watched:
             for _ in range(2):
                 model(batch, **arguments)
@@ -71,7 +71,7 @@ def test_no_hook_waits_for_the_gpu(every: int) -> None:
     for model, batch, arguments in models():
         model, batch = model.cuda(), batch.cuda()
         arguments = {name: each.cuda() for name, each in arguments.items()}
-        with fathom.watch(model, every=every) as monitor:
+        with fathom.watch(model, every=every, budget=None) as monitor:
             torch.cuda.set_sync_debug_mode("error")
             try:
                 for _ in range(2 * every):

@@ -61,7 +61,9 @@ def taken(snapshot: fathom.Snapshot) -> Taken:
 def watch_a_share(share: list[int], folder: Path) -> Taken:
     rank = distributed.get_rank()
     model = network()
-    with fathom.watch(model, folder, keep="covariance", statistics=["rankme"]) as monitor:
+    with fathom.watch(
+        model, folder, keep="covariance", statistics=["rankme"], budget=None
+    ) as monitor:
         batch = images(share)[rank]
         for part in batch.split(7) if len(batch) else [batch]:
             model(part)
@@ -103,11 +105,11 @@ def stop_in_the_middle(how: str) -> tuple[Taken, Taken, str]:
     rank, size = distributed.get_rank(), distributed.get_world_size()
     batches = images([20, 12, 7, 30][:size])[rank].split(4)
     model = network()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         for batch in batches:
             model(batch)
         whole = taken(monitor.snapshot(step=1))
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(batches[0])
         state: dict[str, Tensor] | None = monitor.state_dict()
     said = None
@@ -116,7 +118,7 @@ def stop_in_the_middle(how: str) -> tuple[Taken, Taken, str]:
         distributed.broadcast_object_list(said)
         state = said[0]
     assert state is not None
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         try:
             monitor.load_state_dict(state)
         except fathom.ArgumentError as error:
@@ -143,7 +145,7 @@ def test_rows_of_another_rank_are_not_loaded(processes: Processes) -> None:
 
 def resume_a_run(folder: Path) -> tuple[str, str]:
     model = network()
-    with fathom.watch(model, folder, resume=True) as monitor:
+    with fathom.watch(model, folder, resume=True, budget=None) as monitor:
         model(torch.randn(20, 6, dtype=torch.float64))
         try:
             monitor.snapshot(step=3)

@@ -25,7 +25,7 @@ def error_of(**arguments: Any) -> str:
     """Watch, and tell the error; then show that the ranks can still agree and talk."""
     model, run = arguments.pop("model", None) or network(), arguments.pop("run", None)
     try:
-        fathom.watch(model, run, **arguments).close()
+        fathom.watch(model, run, **arguments, budget=None).close()
         told = "no error"
     except fathom.FathomError as error:
         told = f"{type(error).__name__}: {error}"
@@ -34,7 +34,7 @@ def error_of(**arguments: Any) -> str:
     distributed.all_reduce(total)
     assert total == distributed.get_world_size()
     same = network()
-    with fathom.watch(same) as monitor:
+    with fathom.watch(same, budget=None) as monitor:
         same(torch.randn(20, 6))
         rows = monitor.snapshot(step=0).train["0"].rows
     assert rows == 20 * distributed.get_world_size()
@@ -56,7 +56,7 @@ def watch_in_another_order() -> str:
     for name in ("a", "b") if first else ("b", "a"):
         model.add_module(name, nn.Linear(6, 6))
     try:
-        fathom.watch(model)
+        fathom.watch(model, budget=None)
     except fathom.RanksError as error:
         return str(error)
     return "no error"
@@ -127,7 +127,7 @@ def test_a_run_that_cannot_be_made_is_an_error_on_every_rank(
 
 def take_other_steps() -> tuple[str, int]:
     model = network()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(torch.randn(20, 6))
         try:
             monitor.snapshot(step=distributed.get_rank() + 3)
@@ -145,7 +145,7 @@ def test_steps_that_differ_are_refused_and_the_window_stays(processes: Processes
 
 def give_a_wrong_metric_on_one() -> tuple[str, int]:
     model = network()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(torch.randn(20, 6))
         try:
             monitor.snapshot(step=3, loss="low" if distributed.get_rank() else 1)  # type: ignore[arg-type]
@@ -183,7 +183,7 @@ def watch_odd_ranks(broken: int) -> dict[str, Any]:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         pick = {"used": _refusing} if distributed.get_rank() == broken else {"used": _whole}
-        with fathom.watch(model, layers=["*", "bend"], outputs=pick) as monitor:
+        with fathom.watch(model, layers=["*", "bend"], outputs=pick, budget=None) as monitor:
             model(torch.randn(20, 6))
             snapshot = monitor.snapshot(step=0)
             model(torch.randn(20, 6))
@@ -222,7 +222,7 @@ def test_a_layer_is_unobserved_where_no_rank_called_it_and_off_where_one_cannot_
 def watch_apart(folder: Path) -> tuple[int, str]:
     rank, model = distributed.get_rank(), network()
     if rank == 0:
-        with fathom.watch(model, folder, ranks="own") as monitor:
+        with fathom.watch(model, folder, ranks="own", budget=None) as monitor:
             model(torch.randn(20, 6))
             return monitor.snapshot(step=0).train["0"].rows, str(monitor)
     return 0, ""
@@ -241,15 +241,15 @@ def test_many_processes_without_a_process_group_are_refused(
     with pytest.raises(
         fathom.ArgumentError, match=r"init_process_group must come first.*WORLD_SIZE=4"
     ):
-        fathom.watch(network())
-    fathom.watch(network(), ranks="own").close()
+        fathom.watch(network(), budget=None)
+    fathom.watch(network(), ranks="own", budget=None).close()
 
 
 def watch_with_a_typo_on_the_first_alone() -> float:
     started = time.monotonic()
     if distributed.get_rank() == 0:
         with pytest.raises(fathom.LayerSelectionError, match="typo"):
-            fathom.watch(network(), layers=["typo"])
+            fathom.watch(network(), layers=["typo"], budget=None)
     return time.monotonic() - started
 
 
@@ -261,7 +261,7 @@ def test_a_wrong_argument_is_refused_at_once_without_waiting_for_others(
 
 def watch_no_model() -> str:
     try:
-        fathom.watch(network() if distributed.get_rank() else "model")  # type: ignore[arg-type]
+        fathom.watch(network() if distributed.get_rank() else "model", budget=None)  # type: ignore[arg-type]
     except fathom.FathomError as error:
         return f"{type(error).__name__}: {error}"
     return "no error"

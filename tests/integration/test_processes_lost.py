@@ -39,7 +39,7 @@ def watch_on_the_first_alone() -> tuple[str, float, list[str]]:
     with impatient("meeting") as heard:
         if distributed.get_rank() == 0:
             try:
-                fathom.watch(network())
+                fathom.watch(network(), budget=None)
             except fathom.RanksError as error:
                 told = str(error)
     took = time.monotonic() - started
@@ -57,7 +57,7 @@ def test_a_watch_on_one_rank_alone_says_who_is_missing_and_ends(processes: Proce
 
 def snapshot_on_the_first_alone() -> tuple[list[str], str, float]:
     rank, model = distributed.get_rank(), DistributedDataParallel(network())
-    with impatient("ranks") as heard, fathom.watch(model) as monitor:
+    with impatient("ranks") as heard, fathom.watch(model, budget=None) as monitor:
         model(torch.randn(20, 6)).sum().backward()
         reasons = ""
         if rank == 0:
@@ -88,7 +88,7 @@ def test_a_snapshot_on_one_rank_alone_ends_watching_and_the_training_goes_on(
 
 def die_before_a_snapshot(when: str) -> tuple[list[str], str, float]:
     rank, model = distributed.get_rank(), DistributedDataParallel(network())
-    monitor = fathom.watch(model)
+    monitor = fathom.watch(model, budget=None)
     model(torch.randn(20, 6)).sum().backward()
     if when == "between":
         monitor.snapshot(step=0)
@@ -122,7 +122,7 @@ def test_a_rank_that_dies_leaves_the_training_its_own_error(
 
 def end_the_group_first(folder: Path) -> None:
     model = network()
-    monitor = fathom.watch(model, folder)
+    monitor = fathom.watch(model, folder, budget=None)
     model(torch.randn(20, 6))
     distributed.destroy_process_group()
     monitor.snapshot(step=1)
@@ -148,7 +148,7 @@ def snapshot_within_a_snapshot() -> tuple[list[str], int]:
         except fathom.ArgumentError as error:
             told.append(str(error))
 
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(torch.randn(20, 6))
         if distributed.get_rank() == 1:
             time.sleep(1.0)
@@ -172,10 +172,10 @@ def test_a_snapshot_within_a_snapshot_is_refused_and_the_outer_one_goes_on(
 def watch_again_after_a_watch_alone() -> int:
     if distributed.get_rank() == 0:
         with pytest.raises(fathom.RanksError, match="got no call by rank 1"):
-            fathom.watch(network())
+            fathom.watch(network(), budget=None)
     distributed.barrier()
     model = network()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(torch.randn(20, 6))
         return monitor.snapshot(step=0).train["0"].rows
 
@@ -186,7 +186,7 @@ def test_a_watch_that_was_given_up_leaves_the_next_one_in_step(processes: Proces
 
 def close_early() -> float:
     model = network()
-    monitor = fathom.watch(model)
+    monitor = fathom.watch(model, budget=None)
     model(torch.randn(20, 6))
     if distributed.get_rank() == 1:
         monitor.close()
@@ -211,7 +211,7 @@ def watch_before_the_group(port: int) -> list[str]:
     rank, size = distributed.get_rank(), distributed.get_world_size()
     distributed.destroy_process_group()
     model = network()
-    with warnings.catch_warnings(record=True) as heard, fathom.watch(model) as monitor:
+    with warnings.catch_warnings(record=True) as heard, fathom.watch(model, budget=None) as monitor:
         warnings.simplefilter("always")
         distributed.init_process_group(
             "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size
@@ -248,7 +248,7 @@ class Noting:
 
 def write_to_sinks() -> list[int]:
     sink, model = Noting(), network()
-    with warnings.catch_warnings(), fathom.watch(model, sinks=[sink]) as monitor:
+    with warnings.catch_warnings(), fathom.watch(model, sinks=[sink], budget=None) as monitor:
         warnings.simplefilter("ignore")
         monitor.snapshot(step=0)
         if distributed.get_rank() == 1:

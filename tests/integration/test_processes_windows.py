@@ -160,7 +160,7 @@ def decompose(options: dict[str, Any], without: int | None) -> tuple[dict[Any, A
         calls += 1
         return eigvalsh(matrix)
 
-    with fathom.watch(training.model.module, **options) as monitor:
+    with fathom.watch(training.model.module, **options, budget=None) as monitor:
         if training.rank != without:
             training.model.module(torch.randn(20, 6))
             training.evaluate()

@@ -67,7 +67,7 @@ def assert_all_read(readings: dict[str, fathom.Reading], found: dict[str, Tensor
 def test_a_quantised_copy_of_a_watched_model_counts_nowhere() -> None:
     model, batch = net().eval(), torch.randn(20, 7, 4)
     expected = rows_of(model, batch)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         other = quantised(model)
         other(torch.randn(30, 7, 4))
         model(batch)
@@ -78,7 +78,7 @@ def test_a_quantised_copy_of_a_watched_model_counts_nowhere() -> None:
 
 def test_a_model_quantised_in_place_is_read_on_and_let_go_at_the_end() -> None:
     model, batch = net(), torch.randn(20, 7, 4)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         quantised(model, inplace=True)
         model(batch)
         snapshot = monitor.snapshot(0)
@@ -89,7 +89,7 @@ def test_a_model_quantised_in_place_is_read_on_and_let_go_at_the_end() -> None:
 def test_quantised_layers_are_read_where_they_are_named() -> None:
     model, batch = quantised(net()), torch.randn(20, 7, 4)
     expected = rows_of(model, batch)
-    with fathom.watch(model, layers=["*", "memory", "head"]) as monitor:
+    with fathom.watch(model, layers=["*", "memory", "head"], budget=None) as monitor:
         model(batch)
         snapshot = monitor.snapshot(0)
     assert_all_read(snapshot.eval, expected)
@@ -98,9 +98,9 @@ def test_quantised_layers_are_read_where_they_are_named() -> None:
 def test_a_model_of_quantised_layers_alone_is_refused_unless_they_are_named() -> None:
     model = quantised(nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)))
     with pytest.raises(fathom.LayerSelectionError, match=r"Name modules with layers="):
-        fathom.watch(model)
+        fathom.watch(model, budget=None)
     batch = torch.randn(40, 4)
-    with fathom.watch(model, layers=["?"]) as monitor:
+    with fathom.watch(model, layers=["?"], budget=None) as monitor:
         model(batch)
         snapshot = monitor.snapshot(0)
     assert_read(snapshot.eval["2"], model(batch).double().numpy(), samples=40)

@@ -32,7 +32,7 @@ def test_every_layer_says_what_was_seen_of_it_or_why_nothing_was() -> None:
     mask = torch.ones(5, 6)
     mask[1:3, 4:] = 0
     layers = ["*", "odd", "attention.out_proj"]
-    with fathom.watch(model, layers=layers) as monitor:
+    with fathom.watch(model, layers=layers, budget=None) as monitor:
         assert {each.state for each in monitor.report()} == {"not called", "bypassed"}
         with pytest.warns(fathom.FathomWarning, match="odd"):
             model(batch, attention_mask=mask)
@@ -73,7 +73,7 @@ def test_a_layer_that_only_ran_on_skipped_steps_was_called() -> None:
             return self.layers[(self.calls - 1) % 2](x)
 
     model = Alternating()
-    with fathom.watch(model, every=2) as monitor:
+    with fathom.watch(model, every=2, budget=None) as monitor:
         for _ in range(4):
             model(torch.randn(5, 3))
         states = {each.layer: each.state for each in monitor.report()}

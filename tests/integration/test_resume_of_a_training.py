@@ -48,14 +48,14 @@ def test_stopped_and_resumed_is_like_never_stopped(
     torch.manual_seed(0)
     model = network()
     data = batches(9)
-    with fathom.watch(copy.deepcopy(model), **options) as monitor:  # type: ignore[arg-type]
+    with fathom.watch(copy.deepcopy(model), **options, budget=None) as monitor:  # type: ignore[arg-type]
         whole = monitor._capture._model
         for batch in data:
             step(whole, batch)
         expected = monitor.snapshot(0)
 
     first = copy.deepcopy(model)
-    with fathom.watch(first, **options) as monitor:  # type: ignore[arg-type]
+    with fathom.watch(first, **options, budget=None) as monitor:  # type: ignore[arg-type]
         for batch in data[:5]:
             step(first, batch)
         torch.save({"model": first.state_dict(), "fathom": monitor.state_dict()}, tmp_path / "c.pt")
@@ -64,7 +64,7 @@ def test_stopped_and_resumed_is_like_never_stopped(
     checkpoint = torch.load(tmp_path / "c.pt", weights_only=True)
     second = network()
     second.load_state_dict(checkpoint["model"])
-    with fathom.watch(second, **options) as monitor:  # type: ignore[arg-type]
+    with fathom.watch(second, **options, budget=None) as monitor:  # type: ignore[arg-type]
         monitor.load_state_dict(checkpoint["fathom"])
         for batch in data[5:]:
             step(second, batch)
@@ -73,7 +73,7 @@ def test_stopped_and_resumed_is_like_never_stopped(
 
 def test_a_state_is_tensors_only_and_does_not_change_afterwards() -> None:
     model = network()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         step(model, batches(1)[0])
         state = monitor.state_dict()
         assert all(isinstance(each, Tensor) for each in state.values())
@@ -84,11 +84,11 @@ def test_a_state_is_tensors_only_and_does_not_change_afterwards() -> None:
 
 def test_a_state_that_does_not_fit_is_refused_and_nothing_is_lost() -> None:
     model = network()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         step(model, batches(1)[0])
         state = monitor.state_dict()
         other = nn.Sequential(nn.Conv2d(1, 6, 3))
-        with fathom.watch(other) as another:
+        with fathom.watch(other, budget=None) as another:
             other(batches(1)[0])
             with pytest.raises(fathom.ShapeError, match="0 must have width 6, got 4"):
                 another.load_state_dict({k: v for k, v in state.items() if "/3/" not in k})

@@ -44,7 +44,7 @@ def record(folder: Path, steps: int = 4) -> list[fathom.Snapshot]:
     torch.manual_seed(0)
     model = Backwards()
     snapshots = []
-    with fathom.watch(model, folder) as monitor:
+    with fathom.watch(model, folder, budget=None) as monitor:
         for step in range(steps):
             show(model, seed=step, phase="train")
             if step % 2 == 0:
@@ -119,7 +119,7 @@ def test_statistics_are_recomputed_at_any_threshold(
 
 def test_the_threshold_of_the_run_is_the_default(tmp_path: Path) -> None:
     model = Backwards()
-    with fathom.watch(model, tmp_path / "run", threshold=0.6) as monitor:
+    with fathom.watch(model, tmp_path / "run", threshold=0.6, budget=None) as monitor:
         show(model, seed=1, phase="eval")
         live = monitor.snapshot(step=0)
     with fathom.open_run(tmp_path / "run") as run:
@@ -138,7 +138,7 @@ def test_rankme_that_was_not_measured_is_nan(
 
 def test_rankme_that_was_asked_for_is_kept(tmp_path: Path) -> None:
     model = Backwards()
-    with fathom.watch(model, tmp_path / "run", statistics=["rankme"]) as monitor:
+    with fathom.watch(model, tmp_path / "run", statistics=["rankme"], budget=None) as monitor:
         show(model, seed=1, phase="eval")
         live = monitor.snapshot(step=0)
     with fathom.open_run(tmp_path / "run") as run:
@@ -192,7 +192,9 @@ def test_steps_metrics_and_layers_in_execution_order(
 
 def test_the_facts_of_the_run(tmp_path: Path) -> None:
     before = datetime.now(UTC) - timedelta(seconds=1)
-    with fathom.watch(Backwards(), tmp_path / "run", layers=["*i*"], threshold=0.9, max_samples=9):
+    with fathom.watch(
+        Backwards(), tmp_path / "run", layers=["*i*"], threshold=0.9, max_samples=9, budget=None
+    ):
         pass
     with fathom.open_run(tmp_path / "run") as run:
         facts = run.facts
@@ -221,7 +223,7 @@ def test_the_facts_of_the_run(tmp_path: Path) -> None:
 
 def test_a_layer_that_is_first_observed_late_has_nan_before(tmp_path: Path) -> None:
     model = Backwards()
-    with fathom.watch(model, tmp_path / "run") as monitor:
+    with fathom.watch(model, tmp_path / "run", budget=None) as monitor:
         for step in range(2):
             show(model, seed=step, phase="eval")
             if step == 1:
@@ -236,7 +238,7 @@ def test_a_layer_that_is_first_observed_late_has_nan_before(tmp_path: Path) -> N
 def test_aliases_of_a_shared_layer_are_kept(tmp_path: Path) -> None:
     shared = nn.Linear(4, 4)
     model = nn.Sequential(shared, nn.ReLU(), shared)
-    with fathom.watch(model, tmp_path / "run") as monitor:
+    with fathom.watch(model, tmp_path / "run", budget=None) as monitor:
         model(torch.randn(8, 4))
         monitor.snapshot(step=0)
     with fathom.open_run(tmp_path / "run") as run:
@@ -261,7 +263,7 @@ def test_metrics_of_all_number_types_come_back(tmp_path: Path) -> None:
         "endless": (float("-inf"), float("-inf")),
     }
     wanted = [number for _, number in metrics.values()]
-    with fathom.watch(model, tmp_path / "run") as monitor:
+    with fathom.watch(model, tmp_path / "run", budget=None) as monitor:
         model(torch.randn(4, 2))
         given: dict[str, Any] = {name: value for name, (value, _) in metrics.items()}
         snapshot = monitor.snapshot(step=0, **given)
@@ -277,7 +279,7 @@ def test_metrics_of_all_number_types_come_back(tmp_path: Path) -> None:
 
 def test_an_open_run_sees_what_is_recorded_later(tmp_path: Path) -> None:
     model = Backwards()
-    with fathom.watch(model, tmp_path / "run") as monitor:
+    with fathom.watch(model, tmp_path / "run", budget=None) as monitor:
         run = fathom.open_run(tmp_path / "run")
         assert (run.steps, run.layers) == ([], [])
         for step in range(3):
@@ -295,7 +297,7 @@ def test_an_open_run_sees_what_is_recorded_later(tmp_path: Path) -> None:
 def test_kept_covariances_are_the_reference_and_give_the_spectrum(tmp_path: Path) -> None:
     outputs: list[Tensor] = []
     model = nn.Sequential(nn.Linear(6, 10), nn.ReLU(), nn.Linear(10, 4))
-    with fathom.watch(model, tmp_path / "run", keep="covariance") as monitor:
+    with fathom.watch(model, tmp_path / "run", keep="covariance", budget=None) as monitor:
         for step in range(2):
             model.eval()
             outputs.append(model[0](torch.randn(300, 6) + 5).detach())
@@ -327,7 +329,7 @@ def test_rankme_that_nobody_asked_for_comes_from_kept_covariances(tmp_path: Path
         statistics = ["rankme"] if name == "asked" else []
         keep = "covariance" if name == "kept" else "spectrum"
         folder = tmp_path / name
-        with fathom.watch(model, folder, statistics=statistics, keep=keep) as monitor:
+        with fathom.watch(model, folder, statistics=statistics, keep=keep, budget=None) as monitor:
             show(model, seed=1, phase="eval")
             live.append(monitor.snapshot(step=0))
     wanted = [live[0].eval[layer].statistics["rankme"] for layer in LAYERS]

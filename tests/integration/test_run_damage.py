@@ -25,7 +25,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 4))
-    with fathom.watch(model, folder, keep="covariance") as monitor:
+    with fathom.watch(model, folder, keep="covariance", budget=None) as monitor:
         for step in range(STEPS):
             for training in (True, False):
                 model.train(training)
@@ -172,7 +172,7 @@ def test_a_damaged_session_is_named_and_the_rest_is_read(
             assert run.facts == {}
         assert spectra(run) == whole
     with pytest.raises(fathom.RunError, match="session 0"):
-        fathom.watch(nn.Linear(6, 9), folder, resume=True)
+        fathom.watch(nn.Linear(6, 9), folder, resume=True, budget=None)
 
 
 def test_a_key_that_changed_its_type_is_damage(folder: Path) -> None:

@@ -31,7 +31,7 @@ optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
 returned, rows, recorded = 0, 0, []
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    with fathom.watch(model, folder, keep=keep) as monitor:
+    with fathom.watch(model, folder, keep=keep, budget=None) as monitor:
         for step in range(60):
             if step == 5:
                 largest = max(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -89,7 +89,7 @@ def hooks(model: nn.Module) -> int:
 
 def begun(folder: Path, steps: int = 3) -> Path:
     model = small()
-    with fathom.watch(model, folder) as monitor:
+    with fathom.watch(model, folder, budget=None) as monitor:
         record(monitor, model, range(steps))
     return folder
 
@@ -131,7 +131,7 @@ def test_a_full_disk_stops_the_recording_and_not_the_training(
             files = sorted(path.name for path in (folder / "covariances").iterdir())
             assert files == [f"{recorded:08d}.safetensors" for recorded in told["recorded"]]
     model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 8))
-    with fathom.watch(model, folder, resume=True) as monitor:
+    with fathom.watch(model, folder, resume=True, budget=None) as monitor:
         model(torch.randn(9, 8))
         monitor.snapshot(step=step)
     with fathom.open_run(folder) as run:
@@ -167,7 +167,7 @@ def test_a_fault_on_disk_warns_once_and_stops_the_recording(
     tmp_path: Path, fault: Callable[[Path], object]
 ) -> None:
     model = small()
-    with fathom.watch(model, tmp_path / "run") as monitor:
+    with fathom.watch(model, tmp_path / "run", budget=None) as monitor:
         record(monitor, model, range(2))
         fault(tmp_path / "run")
         model(torch.randn(30, 3))
@@ -201,7 +201,7 @@ def test_a_path_that_cannot_hold_a_run_is_refused_at_watch(
 ) -> None:
     path, model = place(tmp_path), small()
     with pytest.raises(fathom.RunError, match=r"watch: run must be") as caught:
-        fathom.watch(model, path, resume=resume)
+        fathom.watch(model, path, resume=resume, budget=None)
     assert str(path) in str(caught.value)
     assert isinstance(caught.value, OSError)
     assert hooks(model) == 0
@@ -214,10 +214,10 @@ def test_a_file_in_the_place_of_the_database_is_not_overwritten(
     (tmp_path / "run.sqlite").write_bytes(content)
     model = small()
     with pytest.raises(fathom.RunExistsError):
-        fathom.watch(model, tmp_path)
+        fathom.watch(model, tmp_path, budget=None)
     if content:
         with pytest.raises(fathom.RunError, match="watch: run must be"):
-            fathom.watch(model, tmp_path, resume=True)
+            fathom.watch(model, tmp_path, resume=True, budget=None)
     assert hooks(model) == 0
     assert (tmp_path / "run.sqlite").read_bytes() == content
 
@@ -225,7 +225,7 @@ def test_a_file_in_the_place_of_the_database_is_not_overwritten(
 def test_covariances_are_kept_only_in_a_run() -> None:
     model = small()
     with pytest.raises(fathom.ArgumentError, match=r"keep='covariance'.*run=None"):
-        fathom.watch(model, keep="covariance")
+        fathom.watch(model, keep="covariance", budget=None)
     assert hooks(model) == 0
 
 
@@ -236,7 +236,7 @@ def test_covariances_are_kept_only_in_a_run() -> None:
 )
 def test_what_is_no_number_is_refused_and_nothing_is_lost(tmp_path: Path, value: Any) -> None:
     model = nn.Linear(2, 2)
-    with fathom.watch(model, tmp_path / "run") as monitor:
+    with fathom.watch(model, tmp_path / "run", budget=None) as monitor:
         model(torch.randn(6, 2))
         with pytest.raises(fathom.ArgumentError, match="snapshot: accuracy must be a number"):
             monitor.snapshot(step=0, accuracy=value)
@@ -249,7 +249,7 @@ def test_what_is_no_number_is_refused_and_nothing_is_lost(tmp_path: Path, value:
 @pytest.mark.parametrize("step", [0.5, "1", None, True, 2**63, -(2**63) - 1], ids=repr)
 def test_what_is_no_step_is_refused_and_nothing_is_lost(tmp_path: Path, step: Any) -> None:
     model = nn.Linear(2, 2)
-    with fathom.watch(model, tmp_path / "run") as monitor:
+    with fathom.watch(model, tmp_path / "run", budget=None) as monitor:
         model(torch.randn(6, 2))
         with pytest.raises(fathom.ArgumentError, match="snapshot: step must"):
             monitor.snapshot(step=step)
@@ -319,7 +319,7 @@ def test_a_newer_schema_is_named_and_not_touched(tmp_path: Path) -> None:
     with pytest.raises(fathom.RunError, match=r"schema version 1, got 2"):
         fathom.open_run(folder)
     with pytest.raises(fathom.RunError, match=r"schema version 1, got 2"):
-        fathom.watch(small(), folder, resume=True)
+        fathom.watch(small(), folder, resume=True, budget=None)
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_finished_runs_are_read_where_nothing_may_be_written() -> None:
         finished, watched = Path(place, "finished"), Path(place, "watched")
         begun(finished)
         model = small()
-        with fathom.watch(model, watched) as monitor:
+        with fathom.watch(model, watched, budget=None) as monitor:
             run = fathom.open_run(watched)
             record(monitor, model, range(3))
             assert run.steps == [0, 1, 2]

@@ -40,7 +40,7 @@ def train(folder: str, first: int, journal: str, keep: str, report: int) -> NoRe
     model = small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     os.write(report, b"begun".ljust(STEP_BYTES))
-    monitor = fathom.watch(model, folder, keep=keep, resume=True)
+    monitor = fathom.watch(model, folder, keep=keep, resume=True, budget=None)
     step = first
     while True:
         model.train()
@@ -143,7 +143,7 @@ def check(folder: Path, told: list[int], *, keep: str, fully: range) -> int:
 def go_on(folder: Path, step: int, *, keep: str) -> None:
     """Resume the run and record one step more."""
     model = small()
-    with fathom.watch(model, folder, keep=keep, resume=True) as monitor:
+    with fathom.watch(model, folder, keep=keep, resume=True, budget=None) as monitor:
         for training in (True, False):
             model.train(training)
             model(torch.randn(32, 8))

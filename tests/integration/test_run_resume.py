@@ -24,7 +24,7 @@ over = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
 torch.set_num_threads(1)
 model = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Linear(6, 3)).eval()
-with fathom.watch(model, folder) as monitor:
+with fathom.watch(model, folder, budget=None) as monitor:
     step = 0
     while not over.is_set():
         model(torch.randn(20, 4))
@@ -52,7 +52,7 @@ def record(monitor: fathom.Monitor, model: nn.Module, steps: range) -> None:
 
 def begun(folder: Path, steps: int = 4, keep: str = "spectrum") -> Path:
     model = small()
-    with fathom.watch(model, folder, keep=keep) as monitor:
+    with fathom.watch(model, folder, keep=keep, budget=None) as monitor:
         record(monitor, model, range(steps))
     return folder
 
@@ -72,7 +72,7 @@ def test_a_path_that_holds_a_run_is_refused_and_the_run_kept(tmp_path: Path) -> 
     before = content(folder)
     model = small()
     with pytest.raises(fathom.RunExistsError, match=r"resume=True") as caught:
-        fathom.watch(model, folder)
+        fathom.watch(model, folder, budget=None)
     assert isinstance(caught.value, FileExistsError)
     assert str(folder) in str(caught.value)
     assert hooks(model) == 0
@@ -92,7 +92,7 @@ def test_resume_goes_on_after_the_last_step(tmp_path: Path) -> None:
     folder = begun(tmp_path / "run")
     before = content(folder)
     model = small()
-    with fathom.watch(model, folder, resume=True) as monitor:
+    with fathom.watch(model, folder, resume=True, budget=None) as monitor:
         record(monitor, model, range(4, 7))
     after = content(folder)
     assert list(after) == list(range(7))
@@ -110,7 +110,7 @@ def test_a_step_that_is_not_after_the_last_is_refused_and_nothing_lost(
     folder = begun(tmp_path / "run")
     before = content(folder)
     model = small()
-    with fathom.watch(model, folder, resume=True) as monitor:
+    with fathom.watch(model, folder, resume=True, budget=None) as monitor:
         model.eval()
         model(torch.randn(17, 3))
         with pytest.raises(fathom.ArgumentError, match=f"step must come after 3.*got {step}"):
@@ -131,7 +131,7 @@ def test_resume_from_drops_that_step_and_all_later_ones(
     folder = begun(tmp_path / "run", keep=keep)
     before = content(folder)
     model = small()
-    with fathom.watch(model, folder, resume_from=from_step, keep=keep) as monitor:
+    with fathom.watch(model, folder, resume_from=from_step, keep=keep, budget=None) as monitor:
         assert list(content(folder)) == left
         if keep == "covariance":
             files = sorted(int(path.stem) for path in (folder / "covariances").iterdir())
@@ -153,13 +153,13 @@ def test_resume_from_drops_that_step_and_all_later_ones(
 
 def test_resume_from_a_step_needs_a_run(tmp_path: Path) -> None:
     with pytest.raises(fathom.RunNotFoundError, match="resume_from must come with a path"):
-        fathom.watch(small(), tmp_path / "run", resume_from=3)
+        fathom.watch(small(), tmp_path / "run", resume_from=3, budget=None)
     assert not (tmp_path / "run").exists()
 
 
 def test_resume_where_nothing_is_starts_a_new_run(tmp_path: Path) -> None:
     model = small()
-    with fathom.watch(model, tmp_path / "a" / "run", resume=True) as monitor:
+    with fathom.watch(model, tmp_path / "a" / "run", resume=True, budget=None) as monitor:
         record(monitor, model, range(2))
     assert list(content(tmp_path / "a" / "run")) == [0, 1]
 
@@ -167,7 +167,7 @@ def test_resume_where_nothing_is_starts_a_new_run(tmp_path: Path) -> None:
 def test_a_run_without_a_snapshot_is_resumed_at_any_step(tmp_path: Path) -> None:
     folder = begun(tmp_path / "run", steps=0)
     model = small()
-    with fathom.watch(model, folder, resume=True) as monitor:
+    with fathom.watch(model, folder, resume=True, budget=None) as monitor:
         record(monitor, model, range(-3, 0))
     assert list(content(folder)) == [-3, -2, -1]
 
@@ -183,10 +183,10 @@ def test_rows_of_another_kind_are_refused_by_name(
     before = content(folder)
     model = small()
     with pytest.raises(fathom.RunError, match=f"{name} must be .* got {value!r}"):
-        fathom.watch(model, folder, **resuming, **{name: value})  # type: ignore[arg-type]
+        fathom.watch(model, folder, **resuming, **{name: value}, budget=None)  # type: ignore[arg-type]
     assert hooks(model) == 0
     assert content(folder) == before
-    with fathom.watch(small(), folder, resume=True):
+    with fathom.watch(small(), folder, resume=True, budget=None):
         pass
 
 
@@ -195,14 +195,14 @@ def test_a_model_of_another_width_is_refused_by_name(tmp_path: Path) -> None:
     before = content(folder)
     model = small(width=6)
     with pytest.raises(fathom.RunError, match=r"0 must have width 5.*got 6"):
-        fathom.watch(model, folder, resume_from=0)
+        fathom.watch(model, folder, resume_from=0, budget=None)
     assert hooks(model) == 0
     assert content(folder) == before
 
 
 def test_both_sessions_are_listed_with_their_settings(tmp_path: Path) -> None:
     folder = begun(tmp_path / "run")
-    with fathom.watch(small(), folder, resume=True, threshold=0.9, every=2):
+    with fathom.watch(small(), folder, resume=True, threshold=0.9, every=2, budget=None):
         pass
     with fathom.open_run(folder) as run:
         first, second = run.sessions
@@ -217,21 +217,21 @@ def test_a_second_monitor_in_the_same_process_is_refused_until_the_first_closes(
     tmp_path: Path,
 ) -> None:
     model, other = small(), small()
-    with fathom.watch(model, tmp_path / "run") as monitor:
+    with fathom.watch(model, tmp_path / "run", budget=None) as monitor:
         record(monitor, model, range(2))
         for options in ({"resume": True}, {"resume_from": 0}):
             with pytest.raises(fathom.RunBusyError, match=str(tmp_path / "run")):
-                fathom.watch(other, tmp_path / "run", **options)
+                fathom.watch(other, tmp_path / "run", **options, budget=None)
         assert hooks(other) == 0
         record(monitor, model, range(2, 4))
     assert list(content(tmp_path / "run")) == [0, 1, 2, 3]
-    fathom.watch(other, tmp_path / "run", resume=True).close()
+    fathom.watch(other, tmp_path / "run", resume=True, budget=None).close()
 
 
 def test_a_monitor_that_is_no_longer_held_frees_the_run(tmp_path: Path) -> None:
-    monitor = fathom.watch(small(), tmp_path / "run")
+    monitor = fathom.watch(small(), tmp_path / "run", budget=None)
     del monitor
-    fathom.watch(small(), tmp_path / "run", resume=True).close()
+    fathom.watch(small(), tmp_path / "run", resume=True, budget=None).close()
 
 
 @pytest.mark.parametrize("journal", ["wal", "delete"])
@@ -247,7 +247,7 @@ def test_a_run_is_read_but_not_written_by_others_while_it_is_written(
         assert trainer.stdout is not None
         assert trainer.stdout.readline() == "recording\n"
         with pytest.raises(fathom.RunBusyError, match="run must be written by one training"):
-            fathom.watch(small(), folder, resume=True)
+            fathom.watch(small(), folder, resume=True, budget=None)
         seen = 0
         with fathom.open_run(folder) as run:
             assert len(run.steps) < 30, "it was opened before most of the snapshots"
@@ -272,13 +272,13 @@ def test_a_place_without_wal_gets_a_rollback_journal(
 ) -> None:
     monkeypatch.setattr(writer, "journal_mode", lambda folder: "delete")
     model = small()
-    with fathom.watch(model, tmp_path / "run") as monitor:
+    with fathom.watch(model, tmp_path / "run", budget=None) as monitor:
         record(monitor, model, range(3))
         assert list(content(tmp_path / "run")) == [0, 1, 2]
         assert not list((tmp_path / "run").glob("*-wal"))
     # A run that is moved to a local disk goes on with a WAL.
     monkeypatch.undo()
-    with fathom.watch(model, tmp_path / "run", resume=True) as monitor:
+    with fathom.watch(model, tmp_path / "run", resume=True, budget=None) as monitor:
         record(monitor, model, range(3, 5))
         assert (tmp_path / "run" / "run.sqlite-wal").exists()
     assert list(content(tmp_path / "run")) == [0, 1, 2, 3, 4]

@@ -84,7 +84,7 @@ def test_rows_that_are_not_finite_are_dropped_and_the_rest_is_exact(
     batches = [torch.randn(40, 5, dtype=dtype) for _ in range(3)]
     batches[0][[3, 17]] = poison
     batches[2][0, 1] = poison
-    with fathom.watch(layer) as monitor:
+    with fathom.watch(layer, budget=None) as monitor:
         for batch in batches:
             layer(batch)
         reading = monitor.snapshot(step=0).train[""]
@@ -111,7 +111,7 @@ def test_a_map_with_a_nan_loses_exactly_the_rows_that_hold_it(method: str) -> No
         "median": np.median(whole, axis=2),
         "flatten": maps.reshape(30, 27),
     }[method]
-    with fathom.watch(layer, conv=method) as monitor:
+    with fathom.watch(layer, conv=method, budget=None) as monitor:
         layer(inputs)
         reading = monitor.snapshot(step=0).train[""]
     assert_read(reading, rows[np.isfinite(rows).all(axis=1)], dropped=2)
@@ -119,7 +119,7 @@ def test_a_map_with_a_nan_loses_exactly_the_rows_that_hold_it(method: str) -> No
 
 def test_a_window_of_nothing_but_nan_has_no_rows_and_says_nan() -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
-    with fathom.watch(model, statistics=["rankme"]) as monitor:
+    with fathom.watch(model, statistics=["rankme"], budget=None) as monitor:
         model(torch.full((9, 3), NAN))
         snapshot = monitor.snapshot(step=0)
         model(torch.randn(6, 3))
@@ -161,7 +161,7 @@ def test_a_layer_that_cannot_be_read_is_switched_off_with_one_warning(
 ) -> None:
     torch.manual_seed(2)
     model = Network(Apply(function))
-    with fathom.watch(model, layers=["*", "odd"]) as monitor:
+    with fathom.watch(model, layers=["*", "odd"], budget=None) as monitor:
         snapshots: list[fathom.Snapshot] = []
         told = heard(lambda: snapshots.append(train(monitor, model)))
         assert heard(lambda: model(torch.randn(3, 4))) == []
@@ -185,7 +185,7 @@ def test_a_nested_tensor_counts_its_real_tokens_and_disturbs_nothing(layout: tor
     model = Network(Apply(nested(layout)))
     sound = Network(Apply(lambda x: x))
     sound.load_state_dict(model.state_dict())
-    with fathom.watch(model, layers=["*", "odd"]) as monitor:
+    with fathom.watch(model, layers=["*", "odd"], budget=None) as monitor:
         inputs = torch.randn(6, 4)
         assert torch.equal(model(inputs), sound(inputs))
         snapshot = monitor.snapshot(step=0)
@@ -198,7 +198,7 @@ def test_whole_maps_whose_size_changes_switch_that_layer_off() -> None:
     model = nn.Sequential(
         nn.Conv2d(1, 3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)
     )
-    with fathom.watch(model, conv="flatten") as monitor:
+    with fathom.watch(model, conv="flatten", budget=None) as monitor:
 
         def call(size: int) -> None:
             model(torch.randn(5, 1, size, size))
@@ -220,7 +220,7 @@ def test_whole_maps_whose_size_changes_switch_that_layer_off() -> None:
 
 def test_maps_of_other_sizes_pool_where_channels_are_the_rows() -> None:
     model = nn.Sequential(nn.Conv2d(1, 3, 3))
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(torch.randn(5, 1, 6, 6))
         model(torch.randn(5, 1, 8, 7))
         snapshot = monitor.snapshot(step=0)
@@ -229,7 +229,7 @@ def test_maps_of_other_sizes_pool_where_channels_are_the_rows() -> None:
 
 def test_a_map_too_large_to_flatten_switches_that_layer_off_and_says_what_to_do() -> None:
     model = nn.Sequential(nn.Conv2d(1, 8, 1), nn.AdaptiveMaxPool2d(1), nn.Conv2d(8, 2, 1))
-    with fathom.watch(model, conv="flatten") as monitor:
+    with fathom.watch(model, conv="flatten", budget=None) as monitor:
         told = heard(lambda: model(torch.randn(1, 1, 50, 50)))
         snapshot = monitor.snapshot(step=0)
     assert len(told) == 1
@@ -242,7 +242,10 @@ def test_warnings_that_are_errors_do_not_reach_the_training(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     model = Network(Apply(lambda x: {"words": "done"}))
-    with warnings.catch_warnings(), fathom.watch(model, layers=["*", "odd"]) as monitor:
+    with (
+        warnings.catch_warnings(),
+        fathom.watch(model, layers=["*", "odd"], budget=None) as monitor,
+    ):
         warnings.simplefilter("error")
         snapshot = train(monitor, model)
     assert list(snapshot.disabled) == ["odd"]

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.regime("Calls")
 
 
 def observed(model: nn.Module, *inputs: Any, **options: Any) -> fathom.Reading:
-    with fathom.watch(model, **options) as monitor:
+    with fathom.watch(model, **options, budget=None) as monitor:
         for each in inputs:
             model(each)
         snapshot = monitor.snapshot(step=0)
@@ -73,7 +73,7 @@ def test_an_expert_that_gets_no_tokens_in_some_steps() -> None:
 
     model = Experts()
     tokens = torch.ones(6, 3)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(tokens)
         model(-tokens[:2])
         snapshot = monitor.snapshot(step=0)
@@ -112,7 +112,7 @@ def test_function_transforms_count_nothing() -> None:
         output: Tensor = torch.func.functional_call(model, values, (one[None],))
         return output.square().sum()
 
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         gradients = torch.func.vmap(torch.func.grad(loss), (None, 0))(
             parameters, torch.randn(3, 1, 6)
         )
@@ -123,7 +123,7 @@ def test_function_transforms_count_nothing() -> None:
 
 def test_fake_tensors_count_nothing_and_switch_nothing_off() -> None:
     model = network()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:
             assert model(mode.from_tensor(torch.randn(3, 1, 6))).shape == (3, 2)
         assert_only_the_batch_counts(monitor, model)
@@ -132,7 +132,7 @@ def test_fake_tensors_count_nothing_and_switch_nothing_off() -> None:
 def test_tensors_on_the_meta_device_count_nothing_and_switch_nothing_off() -> None:
     model = network()
     shapes = {name: value.to("meta") for name, value in model.named_parameters()}
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         output = torch.func.functional_call(model, shapes, (torch.randn(3, 1, 6, device="meta"),))
         assert output.shape == (3, 2)
         assert_only_the_batch_counts(monitor, model)
@@ -146,7 +146,7 @@ def test_export_counts_nothing_and_bakes_nothing_into_the_graph(strict: bool) ->
         str(n.target) for n in torch.export.export(model, inputs, strict=strict).graph.nodes
     ]
     torch.compiler.reset()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         program = torch.export.export(model, inputs, strict=strict)
         assert [str(node.target) for node in program.graph.nodes] == expected
         assert_only_the_batch_counts(monitor, model)
@@ -163,14 +163,14 @@ def test_a_trace_counts_nothing_and_bakes_nothing_into_the_graph() -> None:
         return [node.kind() for node in traced.inlined_graph.nodes()]
 
     expected = operations()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         assert operations() == expected
         assert_only_the_batch_counts(monitor, model)
 
 
 def test_a_call_of_forward_itself_is_said_to_be_unobserved() -> None:
     layer = nn.Linear(3, 4)
-    with fathom.watch(layer) as monitor:
+    with fathom.watch(layer, budget=None) as monitor:
         layer.forward(torch.randn(5, 3))
         snapshot = monitor.snapshot(step=0)
     assert snapshot.unobserved == ("",)
@@ -181,7 +181,7 @@ def test_a_default_device_of_the_user_does_not_reach_the_packed_rows() -> None:
     layer = nn.LSTM(3, 4)
     sequences = [torch.randn(length, 3) for length in (5, 2)]
     packed = nn.utils.rnn.pack_sequence(sequences)
-    with fathom.watch(layer, timesteps="last") as monitor:
+    with fathom.watch(layer, timesteps="last", budget=None) as monitor:
         with torch.device("meta"):
             layer(packed)
         snapshot = monitor.snapshot(step=0)
@@ -192,7 +192,7 @@ def test_a_default_device_of_the_user_does_not_reach_the_packed_rows() -> None:
 @pytest.mark.regime("Modes")
 def test_a_model_called_from_several_threads_loses_no_row() -> None:
     layer = nn.Linear(3, 8)
-    with fathom.watch(layer) as monitor:
+    with fathom.watch(layer, budget=None) as monitor:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(layer, [torch.randn(2, 3) for _ in range(400)]))
         reading = monitor.snapshot(step=0).train[""]

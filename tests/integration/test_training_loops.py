@@ -58,7 +58,7 @@ def test_every_micro_batch_counts_once_where_gradients_accumulate(every: int) ->
     model = network()
     found = rows_of(model)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.5)
-    with fathom.watch(model, every=every) as monitor:
+    with fathom.watch(model, every=every, budget=None) as monitor:
         for _ in range(4):
             for count in (20, 20, 7):
                 (model(torch.randn(count, 4)).square().mean() / 3).backward()
@@ -77,7 +77,7 @@ def test_every_micro_batch_counts_once_where_gradients_accumulate(every: int) ->
 def test_calls_with_and_without_gradients_mix_in_any_order(modes: tuple[Any, ...]) -> None:
     model = network()
     found = rows_of(model)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         for mode, training in itertools.product(modes, (True, False)):
             model.train(training)
             with mode():
@@ -92,7 +92,7 @@ def test_an_evaluation_amid_a_step_is_told_apart_from_the_training() -> None:
     model = network()
     found = rows_of(model)
     optimiser = torch.optim.Adam(model.parameters(), lr=0.1)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         for _ in range(3):
             loss = model.train()(torch.randn(20, 4)).square().sum()
             with torch.no_grad():
@@ -110,7 +110,7 @@ def test_a_model_called_twice_in_a_step_counts_both_calls(every: int) -> None:
     model = network()
     found = rows_of(model)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
-    with fathom.watch(model, every=every) as monitor:
+    with fathom.watch(model, every=every, budget=None) as monitor:
         for _ in range(4):
             one, other = model(torch.randn(15, 4)), model(torch.randn(9, 4))
             (one.mean(0) - other.mean(0)).square().sum().backward()
@@ -123,7 +123,7 @@ def test_a_model_called_twice_in_a_step_counts_both_calls(every: int) -> None:
 def test_backward_passes_in_another_order_than_their_calls_add_nothing() -> None:
     model = network()
     found = rows_of(model)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         one, other = model(torch.randn(15, 4)).sum(), model(torch.randn(9, 4)).sum()
         other.backward(retain_graph=True)
         late = model(torch.randn(12, 4)).sum()
@@ -138,7 +138,7 @@ def test_a_generator_and_a_critic_with_a_gradient_penalty_are_each_watched() -> 
     models = (generator, critic)
     taken = [rows_of(model) for model in models]
     optimisers = [torch.optim.RMSprop(model.parameters(), lr=0.01) for model in models]
-    with fathom.watch(generator) as one, fathom.watch(critic) as other:
+    with fathom.watch(generator, budget=None) as one, fathom.watch(critic, budget=None) as other:
         for _ in range(3):
             real = torch.randn(16, 3)
             with torch.no_grad():
@@ -168,7 +168,7 @@ def test_an_optimiser_that_calls_the_model_several_times_a_step_counts_every_cal
         loss.backward()
         return loss
 
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         for _ in range(2):
             optimiser.step(closure)
         snapshot = monitor.snapshot(0)
@@ -198,7 +198,7 @@ def test_a_call_inside_a_backward_pass_is_taken_for_recomputation(attach: Attach
         other(batch)
 
     attach(model, call)
-    with fathom.watch(model) as monitor, fathom.watch(other) as elsewhere:
+    with fathom.watch(model, budget=None) as monitor, fathom.watch(other, budget=None) as elsewhere:
         for _ in range(3):
             model(torch.randn(12, 4, requires_grad=True)).sum().backward()
         snapshot = monitor.snapshot(0)
@@ -222,7 +222,7 @@ def test_a_function_with_a_gradient_of_its_own_counts_what_it_calls_forward() ->
 
     model: Any = network()
     found = rows_of(model)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         for _ in range(2):
             Doubled.apply(torch.randn(12, 4, requires_grad=True)).sum().backward()  # type: ignore[no-untyped-call]
         snapshot = monitor.snapshot(0)
@@ -239,7 +239,7 @@ def test_a_call_counts_while_another_thread_is_in_its_backward_pass() -> None:
         inside.set()
         assert over.wait(60)
 
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         output = model(torch.randn(12, 4))
         output.register_hook(wait)
         backward = threading.Thread(target=output.sum().backward)
@@ -255,7 +255,7 @@ def test_a_call_counts_while_another_thread_is_in_its_backward_pass() -> None:
 def test_threads_that_train_one_model_together_lose_no_row() -> None:
     model = network()
     found = rows_of(model)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         with ThreadPoolExecutor(8) as pool:
             batches = [torch.randn(5, 4) for _ in range(100)]
             list(pool.map(lambda batch: model(batch).sum().backward(), batches))
@@ -274,7 +274,7 @@ def test_every_observes_whole_calls_where_two_threads_overlap() -> None:
     model = nn.Sequential(nn.Linear(4, 8), Waits(), nn.Linear(8, 3))
     first = torch.randn(12, 4)
     inside, over = threading.Event(), threading.Event()
-    with fathom.watch(model, every=2) as monitor:
+    with fathom.watch(model, every=2, budget=None) as monitor:
         call = threading.Thread(target=model, args=(first,))
         call.start()
         assert inside.wait(60)

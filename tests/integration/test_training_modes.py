@@ -59,7 +59,7 @@ def test_steps_that_a_gradient_scaler_skips_count_too(device: torch.device) -> N
     optimiser = torch.optim.SGD(weights, lr=0.1)
     scaler = torch.amp.GradScaler(device.type, init_scale=2.0**20)
     calls, scales = [], []
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         for _ in range(8):
             batch = torch.randn(40, 4)
             with torch.autocast(device.type, torch.float16):
@@ -81,7 +81,7 @@ def test_the_detection_of_anomalies_changes_no_number() -> None:
     gradients = []
     for watched in (False, True):
         model, batch = network(), torch.linspace(-2, 2, 100).reshape(25, 4)
-        monitor = fathom.watch(model) if watched else None
+        monitor = fathom.watch(model, budget=None) if watched else None
         with torch.autograd.detect_anomaly():
             model(batch).square().sum().backward()
         gradients.append(torch.cat([each.grad.flatten() for each in model.parameters()]))  # type: ignore[union-attr]
@@ -104,7 +104,7 @@ def test_deterministic_algorithms_give_the_same_numbers(method: str) -> None:
     }[method]
     before = torch.are_deterministic_algorithms_enabled()
     with set_for_a_while(torch.use_deterministic_algorithms, True, before):
-        with fathom.watch(layer, conv=method) as monitor:
+        with fathom.watch(layer, conv=method, budget=None) as monitor:
             layer(images).sum().backward()
             reading = monitor.snapshot(0).train[""]
         assert torch.are_deterministic_algorithms_enabled()
@@ -115,7 +115,7 @@ def test_deterministic_algorithms_give_the_same_numbers(method: str) -> None:
 def test_another_default_type_of_numbers_changes_none(dtype: torch.dtype) -> None:
     with set_for_a_while(torch.set_default_dtype, dtype, torch.get_default_dtype()):
         model, batches = network(), [torch.randn(count, 4) for count in (30, 50)]
-        with fathom.watch(model) as monitor:
+        with fathom.watch(model, budget=None) as monitor:
             for batch in batches:
                 assert model(batch).dtype == dtype
             assert_all_read(monitor, [rows_of(list(model.parameters()), each) for each in batches])
@@ -136,7 +136,7 @@ TRANSFORMS: dict[str, Callable[[Any, Tensor], object]] = {
 @pytest.mark.parametrize("every", [1, 2])
 def test_function_transforms_are_no_calls_of_the_model(name: str, every: int) -> None:
     model, batches = network(), [torch.randn(count, 4) for count in (30, 50, 20)]
-    with fathom.watch(model, every=every) as monitor:
+    with fathom.watch(model, every=every, budget=None) as monitor:
         for batch in batches:
             TRANSFORMS[name](model, torch.randn(2, 4))
             model(batch)
@@ -156,7 +156,7 @@ DERIVATIVES: dict[str, Callable[[Any, Tensor], object]] = {
 @pytest.mark.parametrize("name", DERIVATIVES)
 def test_a_derivative_by_autograd_is_one_call_of_the_model(name: str) -> None:
     model, batch = network(), torch.randn(30, 4)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         DERIVATIVES[name](model, batch)
         assert_all_read(monitor, [rows_of(list(model.parameters()), batch)])
 
@@ -164,7 +164,7 @@ def test_a_derivative_by_autograd_is_one_call_of_the_model(name: str) -> None:
 @BY_SCRIPT
 def test_dual_numbers_count_by_their_first_part_and_keep_their_second() -> None:
     model, batch, other = network(), torch.randn(30, 4), torch.randn(20, 4)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         tangents = []
         for active in (True, False):
             with forward_ad.dual_level():
@@ -188,7 +188,7 @@ def test_dual_numbers_count_by_their_first_part_and_keep_their_second() -> None:
 def test_a_call_with_other_weights_counts_with_these(call: Callable[..., Any]) -> None:
     model, batch = network(), torch.randn(30, 4)
     weights = {name: torch.randn_like(each) for name, each in model.named_parameters()}
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         output = call(model, weights, (batch,))
         model(batch)
         calls = [rows_of(list(each), batch) for each in (weights.values(), model.parameters())]
@@ -200,7 +200,7 @@ def test_a_counter_of_operations_counts_those_of_the_model_alone() -> None:
     model, batch = network(), torch.randn(30, 4)
     counted = []
     for watched in (False, True):
-        monitor = fathom.watch(model) if watched else None
+        monitor = fathom.watch(model, budget=None) if watched else None
         with FlopCounterMode(display=False) as counter:
             model(batch).sum().backward()
         counted.append(counter.get_flop_counts())
@@ -213,7 +213,7 @@ def test_tensors_saved_for_the_backward_pass_are_those_of_the_model_alone() -> N
     model, batch = network(), torch.randn(30, 4)
     saved: dict[bool, list[torch.Size]] = {True: [], False: []}
     for watched, shapes in saved.items():
-        monitor = fathom.watch(model) if watched else None
+        monitor = fathom.watch(model, budget=None) if watched else None
 
         def pack(tensor: Tensor, shapes: list[torch.Size] = shapes) -> Tensor:
             shapes.append(tensor.shape)

@@ -41,7 +41,7 @@ def test_padding_does_not_count(make: Callable[[], Any], mask_type: torch.dtype)
     def call() -> object:
         return model(input_ids=ids, attention_mask=mask)
 
-    with fathom.watch(model) as monitor, torch.no_grad():
+    with fathom.watch(model, budget=None) as monitor, torch.no_grad():
         outputs = outputs_of(model, monitor.layers, call)
         readings = monitor.snapshot(0).eval
     assert set(readings) == set(outputs)
@@ -67,7 +67,7 @@ def test_each_side_of_an_encoder_and_decoder_has_its_own_mask(
             decoder_attention_mask=decoder_mask,
         )
 
-    with fathom.watch(model) as monitor, torch.no_grad():
+    with fathom.watch(model, budget=None) as monitor, torch.no_grad():
         outputs = outputs_of(model, monitor.layers, call)
         readings = monitor.snapshot(0).eval
     crossing = 0
@@ -89,7 +89,10 @@ def test_torchs_own_encoder_with_a_padding_mask(batch_first: bool, training: boo
     block = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=batch_first)
     model = nn.TransformerEncoder(block, 2).train(training)
     batch = torch.randn(B, T, 8)
-    with fathom.watch(model, layers=["layers.0.linear1", "layers.?"]) as monitor, torch.no_grad():
+    with (
+        fathom.watch(model, layers=["layers.0.linear1", "layers.?"], budget=None) as monitor,
+        torch.no_grad(),
+    ):
         model(batch if batch_first else batch.transpose(0, 1), src_key_padding_mask=~MASK.bool())
         snapshot = monitor.snapshot(0)
     readings = snapshot.train if training else snapshot.eval
@@ -105,7 +108,7 @@ def test_padding_does_not_count_in_a_compiled_model(backend: str) -> None:
     torch.manual_seed(10)
     model = bert().eval()
     ids = tokens(T)
-    with fathom.watch(model) as monitor, torch.no_grad():
+    with fathom.watch(model, budget=None) as monitor, torch.no_grad():
         compiled: Any = torch.compile(model, fullgraph=True, backend=backend)
         for mask in (MASK, MASK.flip(0)):
             compiled(input_ids=ids, attention_mask=mask)
@@ -130,7 +133,7 @@ def test_a_vision_transformer_counts_every_patch() -> None:
     model: Any = transformers.ViTModel(config)
     model.eval()
     images = torch.randn(3, 3, 16, 16)
-    with fathom.watch(model) as monitor, torch.no_grad():
+    with fathom.watch(model, budget=None) as monitor, torch.no_grad():
         model(pixel_values=images)
         snapshot = monitor.snapshot(0)
     assert snapshot.unobserved == ()
@@ -144,7 +147,7 @@ def test_residual_streams_and_whole_models_are_read_by_the_stated_rule() -> None
     torch.manual_seed(12)
     model = gpt2().eval()
     ids = tokens(T)
-    with fathom.watch(model, layers=["transformer.h.?", "transformer", ""]) as monitor:
+    with fathom.watch(model, layers=["transformer.h.?", "transformer", ""], budget=None) as monitor:
         with torch.no_grad():
             output = model(input_ids=ids, attention_mask=MASK, output_hidden_states=True)
         readings = monitor.snapshot(0).eval
@@ -167,7 +170,7 @@ def test_an_output_is_picked_by_a_function_of_the_users_own() -> None:
     for outputs, width in (({}, 4), ({"1": lambda output: output["second"]}, 2)):
         for call in (model, torch.compile(model, fullgraph=True, backend="eager")):
             torch._dynamo.reset()
-            with fathom.watch(model, layers=["1"], outputs=outputs) as monitor:
+            with fathom.watch(model, layers=["1"], outputs=outputs, budget=None) as monitor:
                 call(batch)
                 assert monitor.snapshot(0).train["1"].width == width
 
@@ -181,7 +184,7 @@ def test_an_output_is_picked_by_a_function_of_the_users_own() -> None:
 )
 def test_outputs_that_cannot_be_are_refused(outputs: Any, message: str) -> None:
     with pytest.raises(fathom.LayerSelectionError, match=message):
-        fathom.watch(nn.Sequential(nn.Linear(3, 4)), outputs=outputs)
+        fathom.watch(nn.Sequential(nn.Linear(3, 4)), outputs=outputs, budget=None)
 
 
 def test_experts_without_tokens_add_nothing() -> None:
@@ -195,7 +198,7 @@ def test_experts_without_tokens_add_nothing() -> None:
             return torch.cat([expert(x[choice == n]) for n, expert in enumerate(self.experts)])
 
     model = Experts()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model(torch.randn(10, 3))
         snapshot = monitor.snapshot(0)
     assert [snapshot.train[f"experts.{n}"].rows for n in range(3)] == [5, 5, 0]

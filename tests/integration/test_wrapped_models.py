@@ -79,7 +79,7 @@ def test_a_layer_whose_weight_is_made_of_others_is_read_and_trains_the_same(
     model, twin = network(), network()
     if when == "before watch":
         wrap(model)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         if when == "after watch":
             wrap(model)
         train(model)
@@ -105,7 +105,7 @@ def test_maps_with_channels_last_in_memory_are_read_by_every_method(
     model: Any = nn.Sequential(make(3, 3, 2), nn.ReLU(inplace=True), make(3, 2, 1))
     model.to(memory_format=last)
     images = torch.randn(12, 3, *space).to(memory_format=last)
-    with fathom.watch(model, conv=method, downsample=downsample) as monitor:
+    with fathom.watch(model, conv=method, downsample=downsample, budget=None) as monitor:
         found = rows_of(model, ["0", "2"])
         model(images)
         readings = monitor.snapshot(0).train
@@ -129,14 +129,14 @@ def test_maps_with_channels_last_in_memory_are_read_by_every_method(
 @pytest.mark.parametrize("average", ["AveragedModel", "deepcopy"])
 def test_an_average_of_weights_is_watched_apart_from_the_model(average: str) -> None:
     model = network()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         if average == "deepcopy":
             averaged = copy.deepcopy(model)
         else:
             function = torch.optim.swa_utils.get_ema_multi_avg_fn(0.9)
             averaged = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=function)
         found = rows_of(model, ["0", "2"])
-        with fathom.watch(averaged) as apart:
+        with fathom.watch(averaged, budget=None) as apart:
             found_apart = rows_of(averaged, apart.layers)
             for _ in range(3):
                 train(model)
@@ -157,7 +157,7 @@ def test_an_average_of_weights_is_watched_apart_from_the_model(average: str) -> 
 def test_a_data_parallel_model_is_read_under_the_names_of_its_own(watched: str) -> None:
     model = network()
     parallel = nn.DataParallel(model)
-    with fathom.watch(model if watched == "model" else parallel) as monitor:
+    with fathom.watch(model if watched == "model" else parallel, budget=None) as monitor:
         found = rows_of(model, ["0", "2"])
         train(parallel)
         snapshot = monitor.snapshot(0)
@@ -193,7 +193,7 @@ def test_replicas_in_threads_count_each_by_its_own_mask() -> None:
     model = Tokens(threading.Barrier(3))
     batches = torch.randn(6, 7, 5, 3)
     masks = (torch.arange(5) < torch.randint(1, 6, (6, 7))[..., None]).long()
-    with fathom.watch(model) as monitor, ThreadPoolExecutor(3) as pool:
+    with fathom.watch(model, budget=None) as monitor, ThreadPoolExecutor(3) as pool:
         for step in (slice(0, 3), slice(3, 6)):
             calls = [partial(replica(model), attention_mask=mask) for mask in masks[step]]
             list(pool.map(lambda call, x: call(x), calls, batches[step]))
@@ -205,7 +205,7 @@ def test_replicas_in_threads_count_each_by_its_own_mask() -> None:
 
 def test_a_module_put_in_the_place_of_a_watched_one_is_not_watched_and_that_is_told() -> None:
     model = network()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         model[0] = nn.Linear(4, 8)
         found = rows_of(model, ["2"])
         train(model)
@@ -227,7 +227,7 @@ def test_layers_that_share_a_weight_are_each_read_by_their_own_rows() -> None:
 
     torch.manual_seed(0)
     model = Tied()
-    with fathom.watch(model, layers=["*", "embed"]) as monitor:
+    with fathom.watch(model, layers=["*", "embed"], budget=None) as monitor:
         found = rows_of(model, ["embed", "body", "back", "head"])
         for count in (30, 50):
             model(torch.randint(20, (count, 7))).sum().backward()
@@ -256,7 +256,7 @@ def test_a_model_that_accelerate_prepares_is_read(
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     if when == "before watch":
         model, optimiser = accelerator.prepare(model, optimiser)
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         if when == "after watch":
             model, optimiser = accelerator.prepare(model, optimiser)
         found = rows_of(accelerator.unwrap_model(model), ["0", "2"])
@@ -273,7 +273,7 @@ def test_a_model_that_accelerate_prepares_is_read(
 
 def test_weights_that_are_fetched_for_each_call_are_read(device: torch.device) -> None:
     model = network()
-    with fathom.watch(model) as monitor:
+    with fathom.watch(model, budget=None) as monitor:
         accelerate.cpu_offload(model, execution_device=device)
         assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
         found = rows_of(model, ["0", "2"])
