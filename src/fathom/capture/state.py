@@ -1,19 +1,23 @@
 """What has been gathered since the last snapshot, as tensors for a checkpoint."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from fathom.capture.layers import Layer
+from fathom.capture.sampling import Sampler
 from fathom.capture.window import Window
 from fathom.errors import ArgumentError, ShapeError
-from fathom.snapshot import PHASES
+from fathom.snapshot import PHASES, Phase
 from fathom.spectral.moments import Moments
 
 State = dict[str, Tensor]
 
-_MOMENTS = ("count", "mean", "scatter", "dropped")
+MakeSampler = Callable[[str, Phase, Sequence[int]], Sampler | None]
+
+# With the number of dimensions of each.
+_MOMENTS = {"count": 0, "mean": 1, "scatter": 2, "dropped": 0, "halvings": 0}
 _NUMBERS = ("resolution", "samples", "calls", "skipped", "padded")
 
 
@@ -33,18 +37,22 @@ def state_of(windows: Iterable[Window]) -> State:
             kind = torch.float64 if part == "resolution" else torch.int64
             number = getattr(window, part)
             state[f"{key}/{part}"] = torch.as_tensor(number, dtype=kind, device="cpu").clone()
+        if window.sampler is not None:
+            state[f"{key}/sampler"] = torch.tensor(window.sampler.numbers(), device="cpu")
         if window.moments is not None:
-            for part in _MOMENTS:
-                state[f"{key}/{part}"] = getattr(window.moments, part).clone()
+            state |= {f"{key}/{part}": each for part, each in window.moments.state().items()}
     return state
 
 
-def windows_of(state: Mapping[str, Tensor], layers: Mapping[str, Layer]) -> list[Window]:
+def windows_of(
+    state: Mapping[str, Tensor], layers: Mapping[str, Layer], sampler: MakeSampler
+) -> list[Window]:
     """Return the windows that `state_of` was given.
 
     Args:
         state: What it returned, on any device.
         layers: The watched layers by name.
+        sampler: What makes a sampler for a layer and phase, and from a sampler's own numbers.
 
     Returns:
         The windows, with their moments where the layers' own parameters are.
@@ -65,7 +73,10 @@ def windows_of(state: Mapping[str, Tensor], layers: Mapping[str, Layer]) -> list
                 f"load_state_dict: state must be of watched layers, got {phase}/{name}. "
                 "Watch the same layers as when it was saved."
             )
-        windows.append(_window(layers[name], phase, found))
+        window = _window(layers[name], phase, found)
+        numbers = found["sampler"].tolist() if "sampler" in found else []
+        window.sampler = sampler(name, window.phase, numbers)
+        windows.append(window)
     return windows
 
 
@@ -85,16 +96,13 @@ def _window(layer: Layer, phase: str, parts: Mapping[str, Tensor]) -> Window:
                 f"load_state_dict: {name} must have width {width}, got {found}. "
                 "This state is of another model."
             )
-        moments = Moments.zeros(found, device=layer.home())
-        for part in _MOMENTS:
-            if parts[part].shape != getattr(moments, part).shape:
+        for part, dimensions in _MOMENTS.items():
+            if parts[part].shape != (found,) * dimensions:
                 raise ShapeError(
-                    f"load_state_dict: {part} of {name} must have shape "
-                    f"{tuple(getattr(moments, part).shape)}, got {tuple(parts[part].shape)}. "
-                    "Pass what Monitor.state_dict() returned."
+                    f"load_state_dict: {part} of {name} must have shape {(found,) * dimensions}, "
+                    f"got {tuple(parts[part].shape)}. Pass what Monitor.state_dict() returned."
                 )
-        for part in _MOMENTS:
-            getattr(moments, part).copy_(parts[part])
+        moments = Moments.of_state(parts, device=layer.home())
     return Window(
         layer=layer,
         phase="train" if phase == "train" else "eval",

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
+from fathom.capture.arithmetic import training_arithmetic
 from fathom.capture.layers import WIDEST, Layer, home_of
+from fathom.capture.sampling import Sampler
 from fathom.errors import ShapeError
 from fathom.settings import Settings
 from fathom.snapshot import Phase
@@ -20,14 +23,16 @@ class Window(Gathered):
     Attributes:
         layer: The layer.
         phase: The phase.
-        skipped: Calls that were not read, by `every`.
+        skipped: Calls that were not read, by `every` or by `sampler`.
+        sampler: What is read within a budget; None for every row.
     """
 
     layer: Layer
     phase: Phase
     skipped: int = 0
+    sampler: Sampler | None = None
 
-    def add(self, output: object, mask: Tensor | None, settings: Settings) -> None:
+    def add(self, output: Tensor | PackedSequence, mask: Tensor | None, settings: Settings) -> None:
         """Add what one call of the layer returned, up to the samples that may still count.
 
         Args:
@@ -44,9 +49,14 @@ class Window(Gathered):
             limit = settings.max_samples - self.samples
             if limit <= 0:
                 return
-        values, samples, keep = self.layer.read(output, limit, mask)
-        if values.is_meta:
+        rows = self.layer.read(output, limit, mask)
+        if rows.values.is_meta:
             return
+        if self.sampler is not None and rows.values.numel():
+            numbers, width = output.data.numel(), rows.values.shape[-1]
+            arithmetic = training_arithmetic(self.layer.module, numbers, width=width)
+            rows = self.sampler.sample(rows, arithmetic)
+        values, keep = rows.values, rows.keep
         if self.moments is None:
             width = values.shape[-1]
             if width > WIDEST and width != self.layer.facts.width:
@@ -56,10 +66,18 @@ class Window(Gathered):
                     'downsample= or conv="mean".'
                 )
             self.moments = Moments.zeros(width, device=home_of(values.device))
+        self._thin(self.moments)
         self.moments.update(values, keep=keep)
         if keep is not None:
             self.padded = self.padded + (~keep).sum()
         if values.is_floating_point():
             self.resolution = max(self.resolution, torch.finfo(values.dtype).eps)
-        self.samples += samples
+        self.samples += rows.samples
         self.calls += 1
+
+    def _thin(self, moments: Moments) -> None:
+        """Let rows count for less that were read when calls were read more often."""
+        if self.sampler is not None:
+            for _ in range(self.sampler.owed):
+                moments.thin()
+            self.sampler.owed = 0

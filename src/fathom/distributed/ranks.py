@@ -22,6 +22,7 @@ class _Share(NamedTuple):
 
     width: int
     rows: int
+    halvings: int
     resolution: float
     counts: Counts
 
@@ -31,6 +32,7 @@ class _Share(NamedTuple):
         return cls(
             shares[0].width,
             sum(share.rows for share in shares),
+            max(share.halvings for share in shares),
             max(share.resolution for share in shares),
             Counts(*(sum(column) for column in zip(*(s.counts for s in shares), strict=True))),
         )
@@ -111,7 +113,13 @@ class AllRanks:
         with self._reaching():
             own = {key: each.moments for key, each in mine.items() if each.moments is not None}
             said = {
-                key: _Share(moments.width, int(moments.count), each.resolution, each.counts())
+                key: _Share(
+                    moments.width,
+                    int(moments.count),
+                    moments.halvings,
+                    each.resolution,
+                    each.counts(),
+                )
                 for key, each in mine.items()
                 if (moments := own.get(key)) is not None
             }
@@ -285,4 +293,5 @@ def _moments(total: _Share, mean: Tensor, scatter: Tensor) -> Moments:
         mean=mean,
         scatter=scatter,
         dropped=torch.tensor(total.counts.dropped, device="cpu"),
+        halvings=total.halvings,
     )

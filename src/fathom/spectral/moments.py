@@ -5,6 +5,7 @@ pairwise algorithm for computing sample variances" (1979). Sums of squares with 
 end, the textbook form, lose the answer where means are large against the spread.
 """
 
+from collections.abc import Mapping
 from math import isfinite
 from typing import Self
 
@@ -41,9 +42,11 @@ class Moments:
                 [0., 0.]], dtype=torch.float64)
     """
 
-    __slots__ = ("_count", "_mean", "_pending", "_scatter", "dropped")
+    __slots__ = ("_count", "_mean", "_pending", "_scatter", "dropped", "halvings")
 
-    def __init__(self, count: Tensor, mean: Tensor, scatter: Tensor, dropped: Tensor):
+    def __init__(
+        self, count: Tensor, mean: Tensor, scatter: Tensor, dropped: Tensor, halvings: int = 0
+    ):
         """Take what is known of some rows; for none at all, `zeros` is shorter.
 
         Args:
@@ -51,12 +54,15 @@ class Moments:
             mean: (d,) float64, in activation units.
             scatter: (d, d) float64, the sum of outer products about the mean, in squared units.
             dropped: () int64, rows left out because they held a NaN or an infinity.
+            halvings: How often `thin` has been used: no row has counted for less than 2 to the
+                power of minus this.
         """
         self._count = count
         self._mean = mean
         self._scatter = scatter
         self._pending: Products | None = None
         self.dropped = dropped
+        self.halvings = halvings
 
     @classmethod
     def zeros(cls, width: int, *, device: torch.device | str = "cpu") -> Self:
@@ -178,6 +184,7 @@ class Moments:
         self._scatter += other.scatter.to(device)
         self._join(other.count.to(device), other.mean.to(device))
         self.dropped += other.dropped.to(device)
+        self.halvings = max(self.halvings, other.halvings)
         return self
 
     def covariance(self) -> Tensor:
@@ -192,6 +199,46 @@ class Moments:
         # On some processors a product with its own transpose is symmetric up to rounding only.
         return (self.scatter + self.scatter.T) / (2 * self.count.clamp(min=1))
 
+    def state(self) -> dict[str, Tensor]:
+        """Return all there is, for a checkpoint: what goes on from it gives the same to the bit.
+
+        Returns:
+            Copies, by name: the arguments of a new one, and what is not merged yet.
+        """
+        parts = {
+            "count": self._count,
+            "mean": self._mean,
+            "scatter": self._scatter,
+            "dropped": self.dropped,
+            "halvings": torch.tensor(self.halvings, device="cpu"),
+        }
+        if self._pending is not None:
+            parts |= self._pending.state()
+        return {name: part.clone() for name, part in parts.items()}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Tensor], *, device: torch.device | str = "cpu") -> Self:
+        """Go on from a state.
+
+        Args:
+            state: What `state` returned, on any device.
+            device: Where to keep the moments.
+
+        Returns:
+            Moments with tensors of their own.
+        """
+        moments = cls.zeros(state["mean"].shape[0], device=device)
+        for name, own in (
+            ("count", moments._count),
+            ("mean", moments._mean),
+            ("scatter", moments._scatter),
+            ("dropped", moments.dropped),
+        ):
+            own.copy_(state[name])
+        moments.halvings = int(state["halvings"])
+        moments._pending = Products.of_state(state, device)
+        return moments
+
     def thin(self) -> Self:
         """Let the rows so far count for half as many, as if every other one had not come.
 
@@ -201,6 +248,7 @@ class Moments:
         self._settle()
         self._scatter *= (self._count // 2) / self._count.clamp(min=1).double()
         self._count //= 2
+        self.halvings += 1
         return self
 
     def _add(self, block: Tensor, keep: Tensor | None) -> None:

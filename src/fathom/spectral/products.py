@@ -1,5 +1,6 @@
 """Products of rows about one point: as fast as the processor multiplies, before they are merged."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -52,6 +53,37 @@ class Products:
                 rows=0,
                 limit=limit,
             )
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Tensor], device: torch.device | str) -> "Products | None":
+        """Go on from a state.
+
+        Args:
+            state: What `state` returned, among other parts.
+            device: Where to keep the products.
+
+        Returns:
+            The same, with tensors of its own; None if there were none.
+        """
+        if "pending_shift" not in state:
+            return None
+        products = cls.about(
+            state["pending_shift"].clone().to(device), limit=int(state["pending_limit"])
+        )
+        products.product.copy_(state["pending_product"])
+        products.total.copy_(state["pending_total"])
+        products.rows = int(state["pending_rows"])
+        return products
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all there is, as tensors by name."""
+        return {
+            "pending_shift": self.shift,
+            "pending_product": self.product,
+            "pending_total": self.total,
+            "pending_rows": torch.tensor(self.rows, device="cpu"),
+            "pending_limit": torch.tensor(self.limit, device="cpu"),
+        }
 
     def add(self, centred: Tensor) -> None:
         """Add rows.

@@ -58,10 +58,12 @@ class Spectrum:
         rows = int(moments.count)
         covariance = moments.covariance()
         measured = {"idle_features": idle_features(covariance.diagonal(), mean=moments.mean)}
+        # Rows that count for half or less are still rows.
+        most = rows * 2**moments.halvings
         if with_rankme:
-            measured["rankme"] = second_moment_rankme(covariance, moments.mean, rows=rows)
+            measured["rankme"] = second_moment_rankme(covariance, moments.mean, rows=most)
         # n rows leave n - 1 directions about their own mean.
-        eigenvalues = _eigenvalues(covariance, rank=rows - 1)
+        eigenvalues = _eigenvalues(covariance, rank=most - 1)
         # A number is off by up to half a step either way, evenly: a variance of step² / 12.
         noise = float((resolution * moments.mean).square().sum()) / 12
         total = float(eigenvalues.sum())
