@@ -18,8 +18,8 @@ def watched_table(layers: Sequence[tuple[LayerFacts, str]]) -> tuple[str, str]:
     rows = [("layer", "kind", "width", "rows", "memory")]
     total, some_unknown = 0, False
     for facts, row in layers:
-        # One float64 scatter in each of two phases.
-        memory = 2 * 8 * facts.width**2 if facts.width else None
+        # A float64 scatter in each of two phases, with float32 products that wait to join it.
+        memory = 2 * 12 * facts.width**2 if facts.width else None
         total += memory or 0
         some_unknown |= memory is None
         rows.append(

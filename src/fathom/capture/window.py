@@ -52,10 +52,12 @@ class Window(Gathered):
         rows = self.layer.read(output, limit, mask)
         if rows.values.is_meta:
             return
+        weight = 1
         if self.sampler is not None and rows.values.numel():
             numbers, width = output.data.numel(), rows.values.shape[-1]
             arithmetic = training_arithmetic(self.layer.module, numbers, width=width)
             rows = self.sampler.sample(rows, arithmetic)
+            weight = self.sampler.weight
         values, keep = rows.values, rows.keep
         if self.moments is None:
             width = values.shape[-1]
@@ -66,18 +68,10 @@ class Window(Gathered):
                     'downsample= or conv="mean".'
                 )
             self.moments = Moments.zeros(width, device=home_of(values.device))
-        self._thin(self.moments)
-        self.moments.update(values, keep=keep)
+        self.moments.update(values, keep=keep, weight=weight)
         if keep is not None:
             self.padded = self.padded + (~keep).sum()
         if values.is_floating_point():
             self.resolution = max(self.resolution, torch.finfo(values.dtype).eps)
         self.samples += rows.samples
         self.calls += 1
-
-    def _thin(self, moments: Moments) -> None:
-        """Let rows count for less that were read when calls were read more often."""
-        if self.sampler is not None:
-            for _ in range(self.sampler.owed):
-                moments.thin()
-            self.sampler.owed = 0

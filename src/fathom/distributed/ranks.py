@@ -22,7 +22,7 @@ class _Share(NamedTuple):
 
     width: int
     rows: int
-    halvings: int
+    heaviest: int
     resolution: float
     counts: Counts
 
@@ -32,7 +32,7 @@ class _Share(NamedTuple):
         return cls(
             shares[0].width,
             sum(share.rows for share in shares),
-            max(share.halvings for share in shares),
+            max(share.heaviest for share in shares),
             max(share.resolution for share in shares),
             Counts(*(sum(column) for column in zip(*(s.counts for s in shares), strict=True))),
         )
@@ -116,7 +116,7 @@ class AllRanks:
                 key: _Share(
                     moments.width,
                     int(moments.count),
-                    moments.halvings,
+                    moments.heaviest,
                     each.resolution,
                     each.counts(),
                 )
@@ -293,5 +293,5 @@ def _moments(total: _Share, mean: Tensor, scatter: Tensor) -> Moments:
         mean=mean,
         scatter=scatter,
         dropped=torch.tensor(total.counts.dropped, device="cpu"),
-        halvings=total.halvings,
+        heaviest=total.heaviest,
     )

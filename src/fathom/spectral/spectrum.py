@@ -55,11 +55,11 @@ class Spectrum:
         Returns:
             The spectrum, on the CPU.
         """
-        rows = int(moments.count)
+        rows = moments.rows
         covariance = moments.covariance()
         measured = {"idle_features": idle_features(covariance.diagonal(), mean=moments.mean)}
-        # Rows that count for half or less are still rows.
-        most = rows * 2**moments.halvings
+        # Rows that count for less than others are still rows.
+        most = int(moments.count)
         if with_rankme:
             measured["rankme"] = second_moment_rankme(covariance, moments.mean, rows=most)
         # n rows leave n - 1 directions about their own mean.
