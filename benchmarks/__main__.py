@@ -51,7 +51,7 @@ def parts(device: Device, words: str) -> Parts:
             device,
             seconds=1.5,
         ),
-        "skipped": lambda: [skipped.section(device, rounds=20, block=50)],
+        "skipped": lambda: [skipped.section(device, rounds=20, block=100)],
         "agreement": lambda: [agreement.section(device)],
     }
 

@@ -37,9 +37,10 @@ def section(device: Device, *, rounds: int, block: int) -> Section:
         found = compared(own, base)
         added[name] = 1e6 * found.added / _LAYERS
         least, most = ((ratio - 1) * to_microseconds for ratio in (found.least, found.most))
-        rows.append((name, f"{own.count}", f"{added[name]:.2f}", f"{least:.2f} to {most:.2f}"))
+        spread, cpu = f"{least:.2f} to {most:.2f}", f"{1e6 * found.added_cpu / _LAYERS:.2f}"
+        rows.append((name, f"{own.count}", f"{added[name]:.2f}", spread, cpu))
     goal = Goal("a step on which nothing is observed, µs a layer", added["fathom, skipped"], 2)
-    columns = ("", "passes", "µs a layer", "rounds")
+    columns = ("", "passes", "µs a layer", "rounds", "CPU time, µs")
     return Section("A call that is skipped", _TEXT.format(layers=_LAYERS), columns, rows, [goal])
 
 

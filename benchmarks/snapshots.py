@@ -37,6 +37,9 @@ def section(widths: Sequence[int], workload: Workload, device: Device, *, delve:
         delve: The widest layer that Delve is given.
     """
     rows = []
+    # The first snapshots of a process also load the solvers.
+    for once in (_fathom, _delve):
+        once(nn.Linear(8, 8), torch.randn(16, 8), device, 1)
     for width in widths:
         layer, rows_in = nn.Linear(width, width), torch.randn(2 * width, width)
         times = 5 if width <= 512 else 3 if width <= 1024 else 1
@@ -80,15 +83,14 @@ def _fathom(model: nn.Module, inputs: Tensor, device: Device, times: int) -> tup
         tempfile.TemporaryDirectory() as folder,
         fathom.watch(model, f"{folder}/run", budget=None) as monitor,
     ):
-        for step in range(times + 1):
+        for step in range(times):
             _forward(model, inputs, device)
             start = time.perf_counter()
             snapshot = monitor.snapshot(step)
             held.append(time.perf_counter() - start)
             getattr(snapshot, "wait", lambda: None)()
             done.append(time.perf_counter() - start)
-    # The first one also loads the solver.
-    return median(held[1:]), median(done[1:])
+    return median(held), median(done)
 
 
 def _delve(model: nn.Module, inputs: Tensor, device: Device, times: int) -> float | None:
@@ -100,13 +102,13 @@ def _delve(model: nn.Module, inputs: Tensor, device: Device, times: int) -> floa
     model = nn.Sequential(model)
     tracker, close = delve_tracker(model, device.name)
     taken = []
-    for _ in range(times + 1):
+    for _ in range(times):
         _forward(model, inputs, device)
         start = time.perf_counter()
         tracker.add_saturations()
         taken.append(time.perf_counter() - start)
     close()
-    return median(taken[1:])
+    return median(taken)
 
 
 def _forward(model: nn.Module, inputs: Tensor, device: Device) -> None:

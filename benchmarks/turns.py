@@ -36,6 +36,7 @@ class Comparison:
         most: Of any one round.
         cpu: Ratio of the sums of CPU time, of all threads.
         added: Wall seconds a step.
+        added_cpu: CPU seconds a step.
     """
 
     ratio: float
@@ -43,6 +44,7 @@ class Comparison:
     most: float
     cpu: float
     added: float
+    added_cpu: float
 
 
 def in_turns(
@@ -85,10 +87,12 @@ def compared(own: Times, base: Times) -> Comparison:
     """Compare with the blocks of `base` in the same rounds."""
     wall, base_wall = sum(own.wall.values()), sum(base.wall[turn] for turn in own.wall)
     each = [seconds / base.wall[turn] for turn, seconds in own.wall.items()]
+    cpu, base_cpu = sum(own.cpu.values()), sum(base.cpu[turn] for turn in own.cpu)
     return Comparison(
         ratio=wall / base_wall,
         least=min(each),
         most=max(each),
-        cpu=sum(own.cpu.values()) / sum(base.cpu[turn] for turn in own.cpu),
+        cpu=cpu / base_cpu,
         added=(wall - base_wall) / own.count,
+        added_cpu=(cpu - base_cpu) / own.count,
     )
