@@ -14,7 +14,7 @@ from workloads import Workload
 _ALWAYS = ("unwatched", "default")
 
 _MEASURES = {
-    "default": "what `fathom.watch(model)` takes unasked",
+    "default": "a sample of the rows of every layer",
     "exact": "every row of every layer",
     "floor": "the float32 products alone, kept nowhere",
 }
@@ -23,7 +23,7 @@ _TEXT = """\
 A step is forward, backward and SGD. Blocks of steps take turns in one process; a ratio is that of
 summed times over the unwatched steps of the same rounds, with the least and the most of any round.
 
-- **default**: `fathom.watch(model)`.
+- **default**: `fathom.watch(model)`, judged where it was timed for 200 steps.
 - **exact**: `fathom.watch(model, budget=None)`.
 - **floor**: the float32 products of the same rows, uncentred, in the fastest simple way of each
   shape: feature maps as they lie, image by image, or brought together first.
