@@ -130,6 +130,7 @@ class Sampler:
     size: int = 1
     _draw: Random = field(init=False)
     _chosen: int = field(init=False)
+    _end: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin the present group."""
@@ -158,13 +159,14 @@ class Sampler:
 
     def reads(self) -> bool:
         """Count a call, and say whether it is read."""
-        if self.seen == self.start + self.size:
-            self.start = self.seen
+        call = self.seen
+        if call == self._end:
+            self.start = call
             if self.plan is not None and self.size < self.plan.period:
                 self.size *= 2
             self._begin()
-        self.seen += 1
-        return self._chosen == self.seen - 1
+        self.seen = call + 1
+        return call == self._chosen
 
     @property
     def weight(self) -> int:
@@ -196,6 +198,7 @@ class Sampler:
     def _begin(self) -> None:
         self._draw = Random(f"{self.seed}/{self.start}")
         self._chosen = self.start + self._draw.randrange(self.size)
+        self._end = self.start + self.size
 
 
 def _outgrown(plan: Plan, rows: Rows) -> bool:
