@@ -288,10 +288,10 @@ def test_print_names_layers_kinds_widths_rows_and_memory() -> None:
     with fathom.watch(model, **options, budget=None) as monitor:
         header, stem, memory, block, total = str(monitor).splitlines()
     assert header.split() == ["layer", "kind", "width", "rows", "memory"]
-    # Two phases of width² float64 numbers.
-    assert re.split("  +", stem) == ["stem", "convolution", "256", "mean over positions", "1.0 MiB"]
-    assert re.split("  +", memory) == ["memory", "recurrent", "16", "last time step", "4.0 KiB"]
+    # Two phases of width² float64 numbers, and as many of float32.
+    assert re.split("  +", stem) == ["stem", "convolution", "256", "mean over positions", "1.5 MiB"]
+    assert re.split("  +", memory) == ["memory", "recurrent", "16", "last time step", "6.0 KiB"]
     assert re.split("  +", block) == ["block", "other", "?", "every position", "?"]
     assert "3 layers" in total
-    assert "1.0 MiB" in total
+    assert "1.5 MiB" in total
     assert "nothing is recorded" in total

@@ -23,6 +23,7 @@ class Cost(NamedTuple):
         number: Of bringing a number of a feature map into rows; its neighbours lie far apart.
         near: Of a number whose neighbours are features of the same row.
         least: What a layer may cost at every call, however small it is.
+        ahead: What a window may cost beyond its budget, so that short ones settle too.
     """
 
     call: float
@@ -30,20 +31,24 @@ class Cost(NamedTuple):
     number: float
     near: float
     least: float
+    ahead: float
 
 
 # On 2 cores at 190 GFlop/s, with an output that lies in no cache, a call takes 100 to 250 µs, and
 # 250 µs more where d is 1,024; a number of a map 2 ns and of a token 0.3. 8 µs are a tenth of what
-# the smallest layer itself takes for a step.
-_CPU = Cost(call=3e7, square=50, number=400, near=60, least=1.5e6)
+# the smallest layer itself takes for a step. 5 ms a window are nothing beside its spectrum.
+_CPU = Cost(call=3e7, square=50, number=400, near=60, least=1.5e6, ahead=1e9)
 
 # Not measured: 25 kernels of 8 µs and 3 TB/s, at 60 TFlop/s.
-_GPU = Cost(call=1.2e10, square=600, number=240, near=60, least=6e8)
+_GPU = Cost(call=1.2e10, square=600, number=240, near=60, least=6e8, ahead=3e11)
 
 # Of what a reading costs, at most a quarter may be the call itself: read more at fewer calls.
 _CALL_SHARE = 1 / 4
 
 _LONGEST_PERIOD = 64
+
+# Rows per width that settle a reading, and some more, as rows of a sample are alike.
+_ENOUGH = 25
 
 
 class Plan(NamedTuple):
@@ -53,11 +58,15 @@ class Plan(NamedTuple):
         period: One call of so many, a power of 2.
         strides: Every so-manieth position, along each axis of the rows but the features.
         rows: The rows of a call for which this was planned.
+        early: How many calls' budget may be spent ahead.
+        enough: So many calls that are read settle the layer.
     """
 
     period: int
     strides: tuple[int, ...]
     rows: int
+    early: int = 0
+    enough: int = 0
 
 
 def plan_of(rows: Rows, arithmetic: float, budget: float) -> Plan:
@@ -86,7 +95,9 @@ def plan_of(rows: Rows, arithmetic: float, budget: float) -> Plan:
     while period < min(wanted, _LONGEST_PERIOD):
         period *= 2
     share = max(period * allowed - call, cost.least) / max(count * each, 1)
-    return Plan(period, _strides(rows, share), count)
+    strides = _strides(rows, share)
+    enough = _ENOUGH * width * prod(strides) / max(count, 1)
+    return Plan(period, strides, count, ceil(cost.ahead / allowed), ceil(enough))
 
 
 def _strides(rows: Rows, share: float) -> tuple[int, ...]:
@@ -109,9 +120,9 @@ def _strides(rows: Rows, share: float) -> tuple[int, ...]:
 class Sampler:
     """Says of each call of a layer whether it is read, and which rows of it.
 
-    The first call of a window is always read, then one of the next 2, of the next 4, and so on up
-    to the period, so that a short window has a reading too. A row that is read stands for all that
-    could have been read in its place, and so no part of a window counts for more than another.
+    The first calls of a window are all read, then one of 2, one of 4, and so on up to the period,
+    so that a short window has a reading too. A row that is read stands for all that could have been
+    read in its place, and so no part of a window counts for more than another.
 
     Attributes:
         seed: The layer, the phase and the window: the draws depend on nothing else.
@@ -149,20 +160,26 @@ class Sampler:
             A sampler that decides as that one would have.
         """
         seen, start, size, *planned = numbers
-        plan = Plan(planned[0], tuple(planned[2:]), planned[1]) if planned else None
+        plan = None
+        if planned:
+            period, rows, early, enough, *strides = planned
+            plan = Plan(period, tuple(strides), rows, early, enough)
         return cls(seed, budget, plan, seen, start, size)
 
     def numbers(self) -> list[int]:
         """Return what tells where this one is, but for its seed and budget."""
-        plan = () if self.plan is None else (self.plan.period, self.plan.rows, *self.plan.strides)
-        return [self.seen, self.start, self.size, *plan]
+        numbers = [self.seen, self.start, self.size]
+        if self.plan is not None:
+            period, strides, *counts = self.plan
+            numbers += [period, *counts, *strides]
+        return numbers
 
     def reads(self) -> bool:
         """Count a call, and say whether it is read."""
         call = self.seen
         if call == self._end:
             self.start = call
-            if self.plan is not None and self.size < self.plan.period:
+            if self.plan is not None and self._may_thin_out(self.plan):
                 self.size *= 2
             self._begin()
         self.seen = call + 1
@@ -194,6 +211,13 @@ class Sampler:
             rows = rows._replace(samples=len(taken))
         keep = rows.keep
         return rows._replace(values=values[part], keep=None if keep is None else keep[part])
+
+    def _may_thin_out(self, plan: Plan) -> bool:
+        """Tell whether groups may grow: when the layer is settled, or what was ahead is spent."""
+        if self.size >= plan.period:
+            return False
+        settled = self.seen >= 2 * self.size * plan.enough
+        return settled or self.size * (1 + plan.early / self.seen) < plan.period
 
     def _begin(self) -> None:
         self._draw = Random(f"{self.seed}/{self.start}")

@@ -74,21 +74,26 @@ def test_small_layers_are_read_whole_at_few_calls_and_large_ones_in_part_at_ever
     assert large.strides[1] > 4
 
 
-def test_the_first_call_is_read_and_then_one_of_each_group() -> None:
+# Until 25 rows per width, or 5 ms, have been read.
+@pytest.mark.parametrize(("count", "first"), [(64, 4), (4, 22)])
+def test_the_first_calls_are_read_and_then_one_of_each_group(count: int, first: int) -> None:
     sampler = Sampler("seed", 0.02)
-    rows = features_last(torch.randn(4, 3))
-    read = []
-    for call in range(200):
+    rows = features_last(torch.randn(count, 3))
+    read, sizes = [], []
+    for call in range(2000):
         if sampler.reads():
             read.append(call)
+            sizes.append(sampler.size)
             sampler.sample(rows, 100.0)
+    assert read[:first] == [*range(first)]
+    assert sizes[first] == 2
+    assert sizes == sorted(sizes)
     assert sampler.plan is not None
-    assert sampler.plan.period == 32
-    groups = [0, 1, 3, 7, 15, 31, *range(63, 200, 32)]
-    assert len(read) in (len(groups), len(groups) - 1)
-    for call, start, stop in zip(read, groups, [*groups[1:], 200], strict=False):
-        assert start <= call < stop
-    assert sampler.weight == 32
+    assert {*sizes} == {2**each for each in range(sampler.plan.period.bit_length())}
+    starts = [sum(sizes[:group]) for group in range(len(sizes))]
+    for call, start, size in zip(read, starts, sizes, strict=True):
+        assert start <= call < start + size
+    assert sampler.weight == sampler.plan.period
 
 
 def test_the_draws_depend_on_the_seed_alone() -> None:
