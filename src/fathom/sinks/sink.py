@@ -27,7 +27,7 @@ def write_all(sinks: list[Sink], snapshot: Snapshot) -> None:
     for sink in list(sinks):
         try:
             sink.write(snapshot)
-        except Exception as error:  # noqa: BLE001 - a dead sink may not end the training
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a dead sink may not end the training
             sinks.remove(sink)
             with suppress(Exception):
                 sink.close()
