@@ -11,7 +11,7 @@ class Sink(Protocol):
     """Another place where the numbers go."""
 
     def write(self, snapshot: Snapshot) -> None:
-        """Take one snapshot."""
+        """Take one snapshot, in a thread of fathom's own: the training goes on meanwhile."""
 
     def close(self) -> None:
         """Write out what is left; no more will come."""
