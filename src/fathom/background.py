@@ -33,6 +33,7 @@ class Work:
         """
         self._steps: tuple[Callable[[], Measured], Callable[[], None]] | None = measure, record
         self._process = os.getpid()
+        self._thread: int | None = None
         self._measured = Measured()
         self._computed = threading.Event()
         self._done = threading.Event()
@@ -82,6 +83,7 @@ class Work:
         """
         assert self._steps is not None
         measure, record = self._steps
+        self._thread = threading.get_ident()
         if before is not None:
             before._done.wait()
         with collected(self._messages):
@@ -97,12 +99,13 @@ class Work:
 
     def end(self) -> None:
         """Say that it is done, and let go of all that it was made from."""
-        self._steps = None
+        self._steps = self._thread = None
         self._computed.set()
         self._done.set()
 
     def _wait_for(self, event: threading.Event, timeout: float | None = None) -> bool:
-        if event.is_set():
+        # A sink that waited for what it is itself a part of would wait for ever.
+        if event.is_set() or self._thread == threading.get_ident():
             return True
         if self._process != os.getpid():
             raise ClosedError(

@@ -195,6 +195,24 @@ def test_a_sink_may_have_another_thread_read_the_snapshot() -> None:
     assert rows == [30]
 
 
+def test_a_sink_that_waits_for_its_own_snapshot_or_closes_the_monitor_does_not_hang() -> None:
+    class Eager(Notes):
+        def write(self, snapshot: fathom.Snapshot) -> None:
+            super().write(snapshot.wait())
+            if snapshot.step == 1:
+                monitor.close()
+
+    model, notes = network(), Eager()
+    monitor = fathom.watch(model, sinks=[notes], budget=None)
+    for step in range(2):
+        model(batch())
+        snapshot = monitor.snapshot(step)
+    assert snapshot.wait(60).train["0"].rows == 30
+    assert notes.closed.wait(60)
+    assert monitor.closed
+    assert (notes.steps, notes.done) == ([0, 1], [False, False])
+
+
 @pytest.mark.parametrize("call", ["snapshot", "close", "wait", "touch"])
 def test_a_layer_without_a_spectrum_is_switched_off_with_one_warning_at_the_next_call(
     monkeypatch: pytest.MonkeyPatch, call: str
