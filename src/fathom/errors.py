@@ -4,7 +4,7 @@
     ├── ArgumentError (ValueError)           a value outside its rule
     │   ├── ShapeError                       a tensor of the wrong shape
     │   └── LayerSelectionError              no layer matches, or one is too wide
-    ├── ClosedError (RuntimeError)           a monitor or a run used after close()
+    ├── ClosedError (RuntimeError)           something was used where it has ended
     ├── NotObservedError (KeyError)          a layer has no reading in this snapshot
     ├── RanksError (RuntimeError)            processes of one training do not fit together
     ├── MissingExtraError (ImportError)      an optional package is not installed
@@ -20,7 +20,11 @@ A message reads `where: argument must rule, got value. Fix.`
 """
 
 import logging
+import threading
 import warnings
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from operator import index
 from typing import SupportsIndex
@@ -43,7 +47,7 @@ class LayerSelectionError(ArgumentError):
 
 
 class ClosedError(FathomError, RuntimeError):
-    """A monitor or a run was used after it had been closed."""
+    """A monitor, a run or a snapshot under way was used where it has ended."""
 
 
 class NotObservedError(FathomError, KeyError):
@@ -128,14 +132,41 @@ def whole_number(value: object, *, where: str) -> int:
     return number
 
 
+class _Collecting(threading.local):
+    """Where the warnings of one thread go, if it is not to give them itself."""
+
+    into: deque[str] | None = None
+
+
+_COLLECTING = _Collecting()
+
+
+@contextmanager
+def collected(into: deque[str]) -> Iterator[None]:
+    """Keep the warnings of this thread for another: filters and records of warnings are the user's.
+
+    Args:
+        into: Where the messages go.
+    """
+    before, _COLLECTING.into = _COLLECTING.into, into
+    try:
+        yield
+    finally:
+        _COLLECTING.into = before
+
+
 def warn(message: str) -> None:
     """Warn, and never raise: a training run with `-W error` must survive fathom's own faults.
 
-    Where the caller's filters turn the warning into an exception, it goes to the `fathom` logger.
+    In the background the message is kept for the next call of the user's. Where the caller's
+    filters turn the warning into an exception, it goes to the `fathom` logger.
 
     Args:
         message: One sentence of what happened and one of what to do.
     """
+    if _COLLECTING.into is not None:
+        _COLLECTING.into.append(message)
+        return
     try:
         warnings.warn(message, FathomWarning, stacklevel=2)
     except FathomWarning:

@@ -4,26 +4,27 @@ import os
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from types import TracebackType
 from typing import Self, SupportsFloat, SupportsIndex
 
 import torch
 from torch import Tensor
 
+from fathom.background import Background
 from fathom.capture.attachment import Attachment
 from fathom.capture.capture import Capture
 from fathom.capture.description import watched_table
-from fathom.capture.masks import Mask, Masks
+from fathom.capture.masks import given_masks
 from fathom.capture.report import LayerReport
 from fathom.distributed.agreement import Word, agreed
 from fathom.distributed.meeting import processes
-from fathom.distributed.merging import Alone, Merged, Ranks
+from fathom.distributed.merging import Alone, Ranks
 from fathom.distributed.place import of_this_place, with_place
 from fathom.errors import ArgumentError, ClosedError, RanksError, warn, whole_number
+from fathom.measurement import Measurement, begun, handed_over, tell_of_lost_ranks
 from fathom.recorder import Recorder
 from fathom.settings import Settings
-from fathom.snapshot import PHASES, Reading, Readings, Snapshot
+from fathom.snapshot import Snapshot
 
 
 class Monitor:
@@ -54,8 +55,16 @@ class Monitor:
         self._last_step = last_step
         self._process = os.getpid()
         self._told_of_others = False
+        self._background = Background()
+        self._measurement: Measurement | None = None
         self._closer = weakref.finalize(
-            self, _release, self._process, capture.attachment, recorder, ranks
+            self,
+            _release,
+            self._process,
+            capture.attachment,
+            self._background,
+            recorder,
+            ranks,
         )
 
     @property
@@ -69,7 +78,12 @@ class Monitor:
         return not self._closer.alive
 
     def snapshot(self, step: SupportsIndex, **metrics: SupportsFloat) -> Snapshot:
-        """Compute and record what was seen since the last snapshot, and begin the next window.
+        """Hand over what was seen since the last snapshot, and begin the next window.
+
+        The spectra are computed and recorded in the background while the training goes on, at most
+        one window at a time: this waits for the one before. What is touched of the snapshot waits
+        until it is computed, `snapshot.wait()` until it is recorded. What goes wrong there is a
+        warning at the next call.
 
         Where many processes train the model, each calls this: the rows of all of them count, every
         one returns the same snapshot, with the metrics of rank 0, and rank 0 records it.
@@ -90,14 +104,16 @@ class Monitor:
         if self.closed:
             raise ClosedError("snapshot: monitor must be open, got a closed one. Watch again.")
         self._tell_of_others()
-        # A forked child has its own rows, but not its parent's place among the ranks.
-        ranks = self._ranks if self._process == os.getpid() else Alone()
-        with ranks.turn():
-            return self._take(ranks, step, metrics)
+        if self._process != os.getpid():
+            # A forked child has its own rows, but neither its parent's place among the ranks nor
+            # its threads.
+            self._process, self._ranks = os.getpid(), Alone()
+            self._background, self._measurement = Background(), None
+        with self._ranks.turn():
+            self._finish()
+            return self._take(step, metrics)
 
-    def _take(
-        self, ranks: Ranks, step: SupportsIndex, metrics: Mapping[str, SupportsFloat]
-    ) -> Snapshot:
+    def _take(self, step: SupportsIndex, metrics: Mapping[str, SupportsFloat]) -> Snapshot:
         try:
             word = Word(
                 step=self._checked(step),
@@ -108,29 +124,45 @@ class Monitor:
             )
         except ArgumentError as error:
             with suppress(RanksError):
-                ranks.hear(f"{error}")
+                self._ranks.hear(f"{error}")
             raise
-        merged = Merged()
         try:
-            word = agreed(ranks.hear(word))
+            word = agreed(self._ranks.hear(word))
             self._capture.follow(word.order)
             self._capture.switch_off(word.disabled)
-            merged = ranks.merge(
-                {(each.layer.facts.name, each.phase): each for each in self._capture.take()},
-                with_rankme="rankme" in self.settings.statistics,
-                keep=self.settings.keep == "covariance",
-            )
         except RanksError as error:
-            self._give_up(error)
-        for name, reason in merged.failures.items():
-            if ranks.rank == 0:
-                self._capture.disable(name, reason)
-        self._capture.switch_off(merged.failures)
-        snapshot = self._snapshot(word, merged)
-        self._last_step = snapshot.step
-        if ranks.rank == 0:
-            self._recorder.record(snapshot, self.layers, merged.moments)
+            tell_of_lost_ranks(error)
+            self._go_alone(dict.fromkeys(self.layers, f"RanksError: {error}"))
+        measurement = Measurement(
+            step=word.step,
+            facts=self._capture.facts,
+            gathered=handed_over(self._capture.take()),
+            disabled=dict(self._capture.disabled),
+            unseen=word.unseen,
+            output_layer=self._capture.output_layer,
+            settings=self.settings,
+            ranks=self._ranks,
+        )
+        self._last_step = word.step
+        snapshot = begun(measurement, word.metrics, self._recorder, self._background)
+        self._measurement = measurement
         return snapshot
+
+    def _finish(self) -> None:
+        """Wait for the window before, and draw the consequences of what came of it."""
+        self._background.wait()
+        measurement, self._measurement = self._measurement, None
+        if measurement is None:
+            return
+        if measurement.lost:
+            self._go_alone(measurement.failures)
+        else:
+            self._capture.switch_off(measurement.failures)
+
+    def _go_alone(self, reasons: Mapping[str, str]) -> None:
+        """Stop watching; of the ranks that were lost, the first still records."""
+        self._ranks = Alone(self._ranks.rank, self._ranks.size)
+        self._capture.switch_off(reasons)
 
     def report(self) -> list[LayerReport]:
         """Say of each watched layer what was seen of it since the last snapshot, or why nothing.
@@ -142,6 +174,9 @@ class Monitor:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what was gathered since the last snapshot, for the checkpoint of a training.
+
+        The last snapshot itself is not part of it, even while it is still computed: the run has it
+        once it is done. Wait for it before the checkpoint, if the training may be killed after.
 
         Of many processes, each has its own rows: save it on every rank.
 
@@ -175,18 +210,7 @@ class Monitor:
         Raises:
             ArgumentError: If a mask has not two dimensions.
         """
-        for name, given in (("mask", mask), ("decoder", decoder)):
-            if given is None and name == "decoder":
-                continue
-            if not isinstance(given, Tensor) or given.ndim != 2:
-                came = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
-                raise ArgumentError(
-                    f"Monitor.mask: {name} must be a tensor of shape (b, t), got {came}. "
-                    "Pass one truth value a token."
-                )
-        self._capture.mask(
-            Masks(Mask(mask, False), None if decoder is None else Mask(decoder, False))
-        )
+        self._capture.mask(given_masks(mask, decoder))
 
     def pause(self) -> "_Pause":
         """Record nothing until `resume()`, or until the end of the `with` block.
@@ -203,7 +227,14 @@ class Monitor:
         self._capture.active = True
 
     def close(self) -> None:
-        """Take every hook off the model and close the run; a second call does nothing."""
+        """Take every hook off the model, wait for the last snapshot, and close the run.
+
+        A second call does nothing, or goes on where the first was interrupted.
+        """
+        if self.closed:
+            return
+        self._capture.attachment.detach()
+        self._finish()
         self._closer()
 
     def __enter__(self) -> Self:
@@ -247,44 +278,6 @@ class Monitor:
             )
         return number
 
-    def _snapshot(self, word: Word, merged: Merged) -> Snapshot:
-        phases: dict[str, Readings] = {phase: Readings() for phase in PHASES}
-        disabled = dict(self._capture.disabled)
-        for facts in self._capture.facts:
-            for phase in PHASES:
-                key = facts.name, phase
-                if key in merged.spectra and facts.name not in disabled:
-                    spectrum = merged.spectra[key]
-                    phases[phase][facts.name] = Reading(
-                        layer=replace(facts, width=spectrum.width),
-                        phase=phase,
-                        spectrum=spectrum,
-                        threshold=self.settings.threshold,
-                        **merged.counts[key]._asdict(),
-                    )
-        seen = {*phases["train"], *phases["eval"], *disabled}
-        unobserved = tuple(name for name in self.layers if name not in seen)
-        return Snapshot(
-            step=word.step,
-            metrics=word.metrics,
-            train=phases["train"],
-            eval=phases["eval"],
-            unobserved=unobserved,
-            disabled=disabled,
-            output_layer=self._capture.output_layer,
-            # One that was called but gave nothing to read, such as a tensor without numbers.
-            reasons={name: word.unseen.get(name, "no numbers") for name in unobserved},
-        )
-
-    def _give_up(self, error: RanksError) -> None:
-        """Stop watching, as numbers of some ranks would look like those of all."""
-        self._ranks = Alone(self._ranks.rank, self._ranks.size)
-        self._capture.switch_off(dict.fromkeys(self.layers, f"RanksError: {error}"))
-        warn(
-            "fathom: the ranks can no longer share what they see, so watching stops here; the "
-            f"training goes on. {error}"
-        )
-
     def _tell_of_others(self) -> None:
         """Say once that other processes came after `watch`, whose rows do not count."""
         if self.settings.ranks == "all" and self._ranks.size == 1 and not self._told_of_others:
@@ -325,8 +318,18 @@ def _number(name: str, value: object) -> float:
         ) from error
 
 
-def _release(process: int, attachment: Attachment, recorder: Recorder, ranks: Ranks) -> None:
+def _release(
+    process: int,
+    attachment: Attachment,
+    background: Background,
+    recorder: Recorder,
+    ranks: Ranks,
+) -> None:
     attachment.detach()
-    recorder.close()
-    if process == os.getpid():
-        ranks.leave()
+
+    def close() -> None:
+        recorder.close()
+        if process == os.getpid():
+            ranks.leave()
+
+    background.end(close)

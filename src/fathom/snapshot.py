@@ -1,9 +1,9 @@
 """Frozen records of what was measured; all that is downstream consumes these."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from statistics import fmean
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from torch import Tensor
 
@@ -132,9 +132,62 @@ class Readings(dict[str, Reading]):
         )
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Measured:
+    """What a snapshot says of the layers; its attributes are those of `Snapshot`."""
+
+    train: Readings = field(default_factory=Readings)
+    eval: Readings = field(default_factory=Readings)
+    unobserved: tuple[str, ...] = ()
+    disabled: Mapping[str, str] = field(default_factory=dict)
+    output_layer: str | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+class Pending(Protocol):
+    """Something measured that may still be on its way."""
+
+    @property
+    def computed(self) -> bool:
+        """Whether it can be had without waiting."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it is computed and recorded."""
+
+    def measured(self) -> Measured:
+        """Wait until it is computed, and return it.
+
+        Raises:
+            ClosedError: If it never will be, as in a forked child.
+        """
+
+    def wait(self, timeout: float | None) -> None:
+        """Wait until it is recorded too.
+
+        Args:
+            timeout: Seconds; None for as long as it takes.
+
+        Raises:
+            TimeoutError: If it takes longer.
+            ClosedError: If it never will be, as in a forked child.
+        """
+
+
+class _Awaited:
+    """Has a place for what is pending that is no field, so that copies go without."""
+
+    __slots__ = ("_pending",)
+    _pending: Pending | None
+
+
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Snapshot:
+class Snapshot(_Awaited):
     """All readings of one step, with the user's own metrics.
+
+    `Monitor.snapshot` returns it while its spectra are still computed in the background: `step` and
+    `metrics` are there at once, everything else waits when it is touched. A copy, a pickled one
+    too, and one that is read from a run or made by hand have nothing to wait for.
 
     Attributes:
         step: The step, as the user counts.
@@ -156,6 +209,58 @@ class Snapshot:
     disabled: Mapping[str, str] = field(default_factory=dict)
     output_layer: str | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Have everything from the beginning."""
+        object.__setattr__(self, "_pending", None)
+
+    @classmethod
+    def under_way(cls, step: int, metrics: Mapping[str, float], pending: Pending) -> Self:
+        """Return a snapshot whose other attributes come when they are touched.
+
+        Args:
+            step: The step, as the user counts.
+            metrics: The user's numbers.
+            pending: Has the rest, sooner or later.
+        """
+        snapshot = cls.__new__(cls)
+        for name, value in (("step", step), ("metrics", metrics), ("_pending", pending)):
+            object.__setattr__(snapshot, name, value)
+        return snapshot
+
+    if not TYPE_CHECKING:  # with it, every name would be an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Return an attribute that has not come yet, an empty slot, once it is there."""
+            if name not in _MEASURED:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            measured = self._pending.measured()
+            for each in _MEASURED:
+                object.__setattr__(self, each, getattr(measured, each))
+            return getattr(measured, name)
+
+    @property
+    def done(self) -> bool:
+        """Whether the spectra are computed and recorded; what is done, a killed process keeps."""
+        return self._pending is None or self._pending.done
+
+    def wait(self, timeout: float | None = None) -> Self:
+        """Wait until the spectra are computed and recorded.
+
+        Args:
+            timeout: Seconds to wait at most; None for as long as it takes.
+
+        Returns:
+            The snapshot itself, so that `monitor.snapshot(step).wait()` is as if nothing were done
+            in the background.
+
+        Raises:
+            TimeoutError: If it takes longer; the background goes on.
+            ClosedError: In a forked child, where nobody computes what its parent had begun.
+        """
+        if self._pending is not None:
+            self._pending.wait(timeout)
+        return self
 
     def phase(self, phase: str) -> Readings:
         """Return the readings of one phase.
@@ -196,15 +301,25 @@ class Snapshot:
         return fmean(counted) if counted else float("nan")
 
     def __repr__(self) -> str:
-        """Say in a line what is inside."""
+        """Say in a line what is inside, or that it is being computed: that does not wait."""
         parts = [f"step={self.step}"]
-        for phase in PHASES:
+        computed = self._pending is None or self._pending.computed
+        for phase in PHASES if computed else ():
             if readings := self.phase(phase):
                 average = self.average_saturation(phase)
                 parts.append(f"{phase}: {len(readings)} layers, average saturation {average:.3f}")
                 if dropped := sum(reading.dropped for reading in readings.values()):
                     parts.append(f"{dropped} rows with NaN or infinity dropped")
         parts += [f"{name}={value:g}" for name, value in self.metrics.items()]
-        if self.unobserved:
+        if not computed:
+            parts.append("computing")
+        elif self.unobserved:
             parts.append(f"unobserved: {', '.join(self.unobserved)}")
         return f"Snapshot({'; '.join(parts)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle what is measured; a thread cannot go along."""
+        return type(self), (self.step, self.metrics, *(getattr(self, name) for name in _MEASURED))
+
+
+_MEASURED = tuple(each.name for each in fields(Measured))

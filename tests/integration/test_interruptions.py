@@ -133,12 +133,12 @@ def test_a_database_that_is_held_for_a_while_loses_nothing(tmp_path: Path, freed
         other.execute("BEGIN IMMEDIATE")
         model(torch.randn(5, 3))
         with pytest.warns(fathom.FathomWarning, match="step 0 could not be recorded yet"):
-            monitor.snapshot(0)
+            monitor.snapshot(0).wait()
         other.execute("COMMIT")
         other.close()
         if freed == "before the next snapshot":
             model(torch.randn(5, 3))
-            monitor.snapshot(1)
+            monitor.snapshot(1).wait()
             assert fathom.open_run(folder).steps == [0, 1]
     assert fathom.open_run(folder).steps[0] == 0
     assert fathom.open_run(folder).damaged == []

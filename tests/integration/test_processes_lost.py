@@ -250,7 +250,7 @@ def write_to_sinks() -> list[int]:
     sink, model = Noting(), network()
     with warnings.catch_warnings(), fathom.watch(model, sinks=[sink], budget=None) as monitor:
         warnings.simplefilter("ignore")
-        monitor.snapshot(step=0)
+        monitor.snapshot(step=0).wait()
         if distributed.get_rank() == 1:
             # Ranks are lost, and rank 1 still is not the one that records.
             monitor._ranks.leave()

@@ -284,7 +284,7 @@ def test_an_open_run_sees_what_is_recorded_later(tmp_path: Path) -> None:
         assert (run.steps, run.layers) == ([], [])
         for step in range(3):
             show(model, seed=step, phase="eval")
-            live = monitor.snapshot(step=step)
+            live = monitor.snapshot(step=step).wait()
             assert run.steps == list(range(step + 1))
             assert run.layers == list(LAYERS)
             values = run.spectrum("second", step=step).eigenvalues

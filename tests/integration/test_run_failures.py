@@ -41,7 +41,7 @@ with warnings.catch_warnings(record=True) as caught:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            snapshot = monitor.snapshot(step=step, loss=loss)
+            snapshot = monitor.snapshot(step=step, loss=loss).wait()
             returned += 1
             rows += snapshot.train["2"].rows
             if not caught:
@@ -97,7 +97,7 @@ def begun(folder: Path, steps: int = 3) -> Path:
 def record(monitor: fathom.Monitor, model: nn.Module, steps: range) -> None:
     for step in steps:
         model(torch.randn(30, 3))
-        monitor.snapshot(step=step, loss=step / 7)
+        monitor.snapshot(step=step, loss=step / 7).wait()
 
 
 def answer(script: str, *arguments: object) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def test_a_fault_on_disk_warns_once_and_stops_the_recording(
         fault(tmp_path / "run")
         model(torch.randn(30, 3))
         with pytest.warns(fathom.FathomWarning, match="step 2 could not be recorded") as caught:
-            snapshot = monitor.snapshot(step=2)
+            snapshot = monitor.snapshot(step=2).wait()
         assert len(caught) == 1
         assert snapshot.train["0"].rows == 30
         record(monitor, model, range(3, 6))

@@ -35,7 +35,7 @@ def small() -> nn.Sequential:
 
 
 def train(folder: str, first: int, journal: str, keep: str, report: int) -> NoReturn:
-    """Train for ever; tell each step once its snapshot has returned."""
+    """Train for ever; tell each step once its snapshot is done."""
     pytest.MonkeyPatch().setattr(writer, "journal_mode", lambda folder: journal)
     model = small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
@@ -50,7 +50,7 @@ def train(folder: str, first: int, journal: str, keep: str, report: int) -> NoRe
         optimizer.step()
         model.eval()
         model(torch.randn(32, 8))
-        monitor.snapshot(step=step, double=2 * step)
+        monitor.snapshot(step=step, double=2 * step).wait()
         os.write(report, step.to_bytes(STEP_BYTES, "little"))
         step += 1
 

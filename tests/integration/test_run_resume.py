@@ -28,7 +28,7 @@ with fathom.watch(model, folder, budget=None) as monitor:
     step = 0
     while not over.is_set():
         model(torch.randn(20, 4))
-        monitor.snapshot(step=step, double=2 * step)
+        monitor.snapshot(step=step, double=2 * step).wait()
         if step == 0:
             print("recording", flush=True)
         step += 1
@@ -47,7 +47,7 @@ def record(monitor: fathom.Monitor, model: nn.Module, steps: range) -> None:
         generator = torch.Generator().manual_seed(step)
         model.eval()
         model(torch.randn(30, 3, generator=generator))
-        monitor.snapshot(step=step, loss=step / 7)
+        monitor.snapshot(step=step, loss=step / 7).wait()
 
 
 def begun(folder: Path, steps: int = 4, keep: str = "spectrum") -> Path:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fathom.errors import warn
+from fathom.errors import ArgumentError, warn
 from fathom.snapshot import LayerFacts
 
 
@@ -52,6 +52,28 @@ class Masks(NamedTuple):
         if side == "only":
             return self.decoder if self.encoder is None else self.encoder
         return self.decoder if side == "decoder" else self.encoder
+
+
+def given_masks(mask: Tensor, decoder: Tensor | None) -> Masks:
+    """Return the masks that a user gives by hand.
+
+    Args:
+        mask: (b, t), 1 or True at real positions; of the encoder, where there are two sides.
+        decoder: (b, t) of the decoder.
+
+    Raises:
+        ArgumentError: If a mask has not two dimensions.
+    """
+    for name, given in (("mask", mask), ("decoder", decoder)):
+        if given is None and name == "decoder":
+            continue
+        if not isinstance(given, Tensor) or given.ndim != 2:
+            came = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+            raise ArgumentError(
+                f"Monitor.mask: {name} must be a tensor of shape (b, t), got {came}. "
+                "Pass one truth value a token."
+            )
+    return Masks(Mask(mask, False), None if decoder is None else Mask(decoder, False))
 
 
 class Call:

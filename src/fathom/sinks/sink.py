@@ -11,7 +11,7 @@ class Sink(Protocol):
     """Another place where the numbers go."""
 
     def write(self, snapshot: Snapshot) -> None:
-        """Take one snapshot."""
+        """Take one snapshot, in a thread of fathom's own: the training goes on meanwhile."""
 
     def close(self) -> None:
         """Write out what is left; no more will come."""
@@ -27,7 +27,7 @@ def write_all(sinks: list[Sink], snapshot: Snapshot) -> None:
     for sink in list(sinks):
         try:
             sink.write(snapshot)
-        except Exception as error:  # noqa: BLE001 - a dead sink may not end the training
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a dead sink may not end the training
             sinks.remove(sink)
             with suppress(Exception):
                 sink.close()
