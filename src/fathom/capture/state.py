@@ -10,10 +10,15 @@ from fathom.capture.window import Window
 from fathom.errors import ArgumentError, ShapeError
 from fathom.snapshot import PHASES
 from fathom.spectral.moments import Moments
+from fathom.spectral.signs import Signs
+from fathom.spectral.sketch import Sketch
 
 State = dict[str, Tensor]
 
 _MOMENTS = ("count", "mean", "scatter", "dropped")
+_SKETCH = ("count", "mean", "products", "squares", "dropped")
+# The first row of the signs, which another version of torch might draw otherwise.
+_SIGNS = "signs"
 _NUMBERS = ("resolution", "samples", "calls", "skipped", "padded")
 
 
@@ -33,9 +38,12 @@ def state_of(windows: Iterable[Window]) -> State:
             kind = torch.float64 if part == "resolution" else torch.int64
             number = getattr(window, part)
             state[f"{key}/{part}"] = torch.as_tensor(number, dtype=kind, device="cpu").clone()
-        if window.moments is not None:
-            for part in _MOMENTS:
-                state[f"{key}/{part}"] = getattr(window.moments, part).clone()
+        moments = window.moments
+        if moments is not None:
+            for part in _SKETCH if isinstance(moments, Sketch) else _MOMENTS:
+                state[f"{key}/{part}"] = getattr(moments, part).clone()
+        if isinstance(moments, Sketch):
+            state[f"{key}/{_SIGNS}"] = moments.signs.values[0].clone()
     return state
 
 
@@ -71,7 +79,8 @@ def windows_of(state: Mapping[str, Tensor], layers: Mapping[str, Layer]) -> list
 
 def _window(layer: Layer, phase: str, parts: Mapping[str, Tensor]) -> Window:
     name, width = layer.facts.name, layer.facts.width
-    missing = {*_NUMBERS, *(_MOMENTS if "mean" in parts else ())} - parts.keys()
+    needed = (*_SKETCH, _SIGNS) if "products" in parts else _MOMENTS
+    missing = {*_NUMBERS, *(needed if "mean" in parts else ())} - parts.keys()
     if missing:
         raise ArgumentError(
             f"load_state_dict: state of {name} must be whole, got one without "
@@ -85,16 +94,7 @@ def _window(layer: Layer, phase: str, parts: Mapping[str, Tensor]) -> Window:
                 f"load_state_dict: {name} must have width {width}, got {found}. "
                 "This state is of another model."
             )
-        moments = Moments.zeros(found, device=layer.home())
-        for part in _MOMENTS:
-            if parts[part].shape != getattr(moments, part).shape:
-                raise ShapeError(
-                    f"load_state_dict: {part} of {name} must have shape "
-                    f"{tuple(getattr(moments, part).shape)}, got {tuple(parts[part].shape)}. "
-                    "Pass what Monitor.state_dict() returned."
-                )
-        for part in _MOMENTS:
-            getattr(moments, part).copy_(parts[part])
+        moments = _moments(layer, found, parts)
     return Window(
         layer=layer,
         phase="train" if phase == "train" else "eval",
@@ -105,3 +105,34 @@ def _window(layer: Layer, phase: str, parts: Mapping[str, Tensor]) -> Window:
         skipped=int(parts["skipped"]),
         padded=int(parts["padded"]),
     )
+
+
+def _moments(layer: Layer, width: int, parts: Mapping[str, Tensor]) -> Moments | Sketch:
+    sketched = "products" in parts
+    columns = parts["products"].shape[-1] if sketched else width
+    shapes = {"mean": (width,), "squares": (width,), "scatter": (width, width)}
+    shapes |= {"products": (width, columns), _SIGNS: (columns,)}
+    for part in (*_SKETCH, _SIGNS) if sketched else _MOMENTS:
+        if parts[part].shape != shapes.get(part, ()):
+            raise ShapeError(
+                f"load_state_dict: {part} of {layer.facts.name} must have shape "
+                f"{shapes.get(part, ())}, got {tuple(parts[part].shape)}. "
+                "Pass what Monitor.state_dict() returned."
+            )
+    home = layer.home()
+    # Copies: the state stays the user's.
+    own = {
+        part: parts[part].to(
+            home, torch.int64 if part in ("count", "dropped") else torch.float64, copy=True
+        )
+        for part in (_SKETCH if sketched else _MOMENTS)
+    }
+    if not sketched:
+        return Moments(**own)
+    signs = Signs.of(width, columns, home)
+    if not torch.equal(signs.values[0].cpu(), parts[_SIGNS].cpu()):
+        raise ArgumentError(
+            f"load_state_dict: signs of {layer.facts.name} must be those of this version of "
+            "torch, got others. Save right after a snapshot, when there are no rows."
+        )
+    return Sketch(**own, signs=signs)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fathom.capture.layers import WIDEST, Layer, home_of
+from fathom.capture.layers import Layer, home_of
 from fathom.errors import ShapeError
 from fathom.settings import Settings
 from fathom.snapshot import Phase
-from fathom.spectral.gathered import Gathered
+from fathom.spectral.gathered import Gathered, is_sketched
 from fathom.spectral.moments import Moments
+from fathom.spectral.sketch import WIDEST, Sketch
 
 
 @dataclass(eq=False, slots=True)
@@ -33,11 +34,11 @@ class Window(Gathered):
         Args:
             output: The part of it that is read. Nothing of it is kept.
             mask: (b, t) bool, the real positions; None where all are.
-            settings: Says how many samples may count.
+            settings: Says how many samples may count, and what is wide.
 
         Raises:
             ShapeError: If the output cannot be read, or its width is not that of earlier calls, or
-                is too large and was not known when the layer was chosen.
+                is too large even for a sketch.
         """
         limit = None
         if settings.max_samples is not None:
@@ -48,14 +49,14 @@ class Window(Gathered):
         if values.is_meta:
             return
         if self.moments is None:
-            width = values.shape[-1]
-            if width > WIDEST and width != self.layer.facts.width:
+            width, device = values.shape[-1], home_of(values.device)
+            if width > WIDEST:
                 raise ShapeError(
-                    f"rows must be at most {WIDEST:,} wide where the width was not known at watch, "
-                    f"got {width:,}: {8 * width**2 / 2**30:,.0f} GiB of memory. Reduce them with "
-                    'downsample= or conv="mean".'
+                    f"rows must be at most {WIDEST:,} wide, where a sketch takes 2 GiB of memory, "
+                    f'got {width:,}. Reduce them with downsample= or conv="mean".'
                 )
-            self.moments = Moments.zeros(width, device=home_of(values.device))
+            wide = is_sketched(width, max_width=settings.max_width)
+            self.moments = (Sketch if wide else Moments).zeros(width, device=device)
         self.moments.update(values, keep=keep)
         if keep is not None:
             self.padded = self.padded + (~keep).sum()

@@ -38,8 +38,8 @@ def layer_rows(readings: Mapping[str, Reading], *, sort: str = "order") -> list[
         sort: A key of `SORTS`.
 
     Returns:
-        Rows with layer, kind, width, intrinsic_dimension, saturation, rows, rows_per_width,
-        status, samples, calls, dropped and padded.
+        Rows with layer, kind, width, intrinsic_dimension, at_least, saturation, sketched, captured,
+        rows, rows_per_width, status, samples, calls, dropped and padded.
     """
     rows = [
         {
@@ -47,7 +47,10 @@ def layer_rows(readings: Mapping[str, Reading], *, sort: str = "order") -> list[
             "kind": reading.layer.kind,
             "width": reading.width,
             "intrinsic_dimension": reading.intrinsic_dimension,
+            "at_least": reading.at_least,
             "saturation": reading.saturation,
+            "sketched": reading.sketched,
+            "captured": reading.captured,
             "rows": reading.rows,
             "rows_per_width": reading.rows_per_width,
             "status": reading.status,
@@ -158,7 +161,7 @@ def _table(rows: list[Row], console: Console) -> Table:
             cells.append(row["kind"])
         cells += [
             str(row["width"]),
-            _number(row["intrinsic_dimension"], "d"),
+            _dimension(row),
             Text.assemble(f"{_number(row['saturation'], '.3f'):>5} ", (drawn, "blue")),
         ]
         if layout.rows:
@@ -208,6 +211,11 @@ def _by_reason(reasons: Mapping[str, str]) -> list[tuple[str, str]]:
         (reason, ", ".join(name or "(model)" for name, why in reasons.items() if why == reason))
         for reason in dict.fromkeys(reasons.values())
     ]
+
+
+def _dimension(row: Row) -> str:
+    known = math.isfinite(row["intrinsic_dimension"]) or not row["sketched"] or not row["rows"]
+    return _number(row["intrinsic_dimension"], "d") if known else f"> {row['at_least'] - 1}"
 
 
 def _few(count: float) -> str:
