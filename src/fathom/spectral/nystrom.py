@@ -53,7 +53,7 @@ def leading(sketch: Sketch) -> Leading:
     values, vectors = torch.linalg.eigh((inner + inner.T) / 2)
     kept = values > values[-1] * _ROUNDING
     values, vectors = values[kept], vectors[:, kept]
-    eigenvalues = torch.zeros(sketch.columns, dtype=torch.float64)
+    eigenvalues = torch.zeros(sketch.columns, dtype=torch.float64, device="cpu")
     if not len(values):
         return Leading(eigenvalues, total, 0.0)
     roots = vectors / values.sqrt()

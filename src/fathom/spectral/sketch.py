@@ -16,12 +16,12 @@ from fathom.errors import ShapeError
 from fathom.spectral.precision import full_precision
 from fathom.spectral.signs import Signs
 
+# On spectra of powers, exponentials and steps, d = 2,048 and 4,096, 512 columns settle intrinsic
+# dimensions up to 300 or so where variance falls off fast (338 for 316), 256 up to 140 (140 for
+# 137); where it falls as i^-2 they say 60 for 58, and nothing. At d = 50,257 on 2 cores a row takes
+# 1.6 ms and 1.2, a snapshot 0.7 s and 0.2, and a phase 196 MiB and 98.
 COLUMNS = 512
 """How many columns a sketch has; a layer no wider is better off with its matrix."""
-# On spectra of powers, exponentials and steps, d = 2,048 and 4,096, 512 columns settle intrinsic
-# dimensions up to 300 where variance falls off fast (338 for 316), 256 up to 140 (140 for 137); where
-# it falls as i^-2 they say 60 for 58, and 66. At d = 50,257 on 2 cores a row takes 1.6 ms and
-# 1.2, a snapshot 0.7 s and 0.2, and a phase 196 MiB and 98.
 
 WIDEST = 2**19
 """The widest layer that is sketched: 2 GiB, as the widest matrix takes."""
@@ -72,12 +72,12 @@ class Sketch:
             A sketch that takes 8·d·l bytes.
 
         Raises:
-            ShapeError: If `width` or `columns` is not positive.
+            ShapeError: If `columns` is not in 1..`width`.
         """
-        if width < 1 or columns < 1:
+        if not 1 <= columns <= width:
             raise ShapeError(
-                f"Sketch.zeros: width and columns must be at least 1, got {width} and {columns}. "
-                "Pass rows.shape[1]."
+                f"Sketch.zeros: columns must be from 1 to width, got {columns} of width {width}. "
+                "Pass rows.shape[1] as width; a narrow layer is better off with its Moments."
             )
         # Tensors born in inference mode could not be updated outside it.
         with torch.inference_mode(False):
@@ -131,7 +131,8 @@ class Sketch:
                 f"{keep.dtype} of shape {tuple(keep.shape)}. Pass one truth value a row."
             )
         rows = rows.detach()
-        keep = torch.ones((), dtype=torch.bool) if keep is None else keep
+        if keep is None:
+            keep = torch.ones((), dtype=torch.bool, device=self.mean.device)
         keep = keep.to(self.mean.device).expand(rows.shape[:-1])
         block_rows, each = max(1, _BLOCK_NUMBERS // self.width), rows.shape[1:-1].numel()
         if each > block_rows:
@@ -196,13 +197,13 @@ class Sketch:
                 block = block[counted]
             if not len(block):
                 return
-            products, between = self._centred(block, count, None)
+            products = self._centred(block, count, None)
         else:
             block = block.where(counted[:, None], 0)
-            products, between = self._centred(block, count, counted[:, None])
+            products = self._centred(block, count, counted[:, None])
         # Products of numbers near 1 neither under- nor overflow; powers of two divide exactly.
         _, exponent = torch.frexp(torch.linalg.vector_norm(products, torch.inf))
-        scale = torch.ldexp(between.new_ones(()), exponent)
+        scale = (exponent.double() - 1).exp2()
         products /= scale.to(products.dtype)
         lengths = torch.linalg.vector_norm(products, dim=0, dtype=torch.float64)
         self.squares += (lengths * scale).square()
@@ -211,13 +212,11 @@ class Sketch:
             added = (products[:, part].T @ projected).double()
             self.products[part] += added.mul_(scale.square())
 
-    def _centred(
-        self, block: Tensor, count: Tensor, counted: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def _centred(self, block: Tensor, count: Tensor, counted: Tensor | None) -> Tensor:
         """Take rows about their own mean, with one more for how far it is from the mean so far.
 
         Returns:
-            (n + 1, d) of which the products are those to add, and that last row in float64.
+            (n + 1, d), whose products are those to add.
         """
         some = count.clamp(min=1)
         shift = (block.sum(0, dtype=torch.float64) / some).to(block.dtype)
@@ -229,9 +228,8 @@ class Sketch:
         centred -= missed.to(block.dtype)
         if counted is not None:
             centred *= counted
-        between = self._move_mean(count, shift.double() + missed)
-        found[-1] = between
-        return found, between
+        found[-1] = self._move_mean(count, shift.double() + missed)
+        return found
 
     def _move_mean(self, count: Tensor, mean: Tensor) -> Tensor:
         """Count rows and move the mean; return the vector whose products the scatter gains."""

@@ -21,7 +21,7 @@ def rows_with(eigenvalues: Tensor, n: int = 600, *, mean: float = 0.0) -> Tensor
     """Rows of covariance about these eigenvalues, in directions at random."""
     generator = torch.Generator().manual_seed(len(eigenvalues))
     turned = torch.randn(D, D, generator=generator, dtype=torch.float64)
-    directions = torch.linalg.qr(turned).Q[: len(eigenvalues)]
+    directions: Tensor = torch.linalg.qr(turned).Q[: len(eigenvalues)]
     rows = torch.randn(n, len(eigenvalues), generator=generator, dtype=torch.float64)
     return rows * eigenvalues.sqrt() @ directions + mean
 

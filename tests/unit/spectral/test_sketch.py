@@ -1,13 +1,19 @@
 """A sketch is the scatter of the reference times its signs, however the rows came."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import reference
 from fathom import ShapeError
 from fathom.spectral import sketch as module
+from fathom.spectral.nystrom import leading
+from fathom.spectral.signs import Signs
 from fathom.spectral.sketch import COLUMNS, Sketch
 
 
@@ -17,7 +23,7 @@ def rows_like(
     generator = torch.Generator().manual_seed(n + d)
     mixing = torch.randn(d, d, generator=generator, dtype=torch.float64)
     rows = torch.randn(n, d, generator=generator, dtype=torch.float64) @ mixing
-    return (rows + mean * d**0.5).to(dtype)
+    return torch.add(rows, mean * d**0.5).to(dtype)
 
 
 def of(*batches: Tensor, columns: int = 6) -> Sketch:
@@ -110,7 +116,7 @@ def test_no_row_at_all_changes_nothing() -> None:
 
 
 def test_rows_that_are_all_the_same_have_no_scatter() -> None:
-    came = of(torch.full((50, 3), 7.1))
+    came = of(torch.full((50, 7), 7.1))
     assert not came.products.any()
     assert not came.squares.any()
 
@@ -174,10 +180,67 @@ def test_what_is_no_row_is_refused() -> None:
         sketch.update(torch.zeros(3, 4), keep=torch.ones(2, dtype=torch.bool))
     with pytest.raises(ShapeError, match=r"other must be of shape \(4, 2\), got \(4, 3\)"):
         sketch.merge(Sketch.zeros(4, columns=3))
-    with pytest.raises(ShapeError, match="width and columns must be at least 1, got 0 and 512"):
+    with pytest.raises(ShapeError, match="columns must be from 1 to width, got 512 of width 0"):
         Sketch.zeros(0)
 
 
 def test_two_passes_of_the_same_rows_are_the_same_to_the_bit() -> None:
     rows = rows_like(100, dtype=torch.float32)
     np.testing.assert_array_equal(of(rows).products, of(rows).products)
+
+
+def test_nothing_looks_at_a_number_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_may_branch", lambda device: False)
+    real = Sketch.zeros(40, columns=6)
+    # A tensor without numbers raises where one is asked for.
+    with FakeTensorMode() as mode:
+        fake = mode.from_tensor
+        sketch = Sketch(
+            count=fake(real.count),
+            mean=fake(real.mean),
+            products=fake(real.products),
+            squares=fake(real.squares),
+            dropped=fake(real.dropped),
+            signs=Signs(fake(real.signs.values)),
+        )
+        sketch.update(torch.randn(30, 40)).update(torch.randn(30, 40), keep=torch.rand(30) > 0.5)
+        assert sketch.products.shape == (40, 6)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest memory that an operation gives out, but for some that was there before."""
+
+    def __init__(self, before: Sketch) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.nbytes = 0
+        there = (before.products, before.squares, before.mean, before.signs.values)
+        self._there = {each.untyped_storage().data_ptr() for each in there}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for each in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(each, Tensor) and each.untyped_storage().data_ptr() not in self._there:
+                self.nbytes = max(self.nbytes, each.untyped_storage().nbytes())
+        return result
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_copy_of_a_sketch_is_made(dtype: torch.dtype) -> None:
+    sketch, rows = Sketch.zeros(20_000), torch.randn(50, 20_000, dtype=dtype)
+    with Largest(sketch) as largest:
+        sketch.update(rows)
+        leading(sketch)
+    assert sketch.products.nbytes == 8 * 20_000 * COLUMNS > 80e6
+    # The centred rows, or products with a part of the features.
+    assert 0 < largest.nbytes <= max(8 * 51 * 20_000, 8 * 2**20)
+
+
+def test_torchs_default_type_does_not_matter() -> None:
+    rows = rows_like(100, dtype=torch.float32) * 1e6
+    torch.set_default_dtype(torch.float16)
+    try:
+        came = of(rows)
+        assert leading(came).eigenvalues.dtype == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert_sketch(came, rows, within=1e-6)
