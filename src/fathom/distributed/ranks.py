@@ -18,7 +18,6 @@ from fathom.spectral.gathered import Gathered
 from fathom.spectral.moments import Moments
 from fathom.spectral.sketch import Sketch
 
-
 # A rank that dies breaks its connections, which ends a collective at once; so what is shared once
 # all ranks are there may take its time, as wide layers take minutes to decompose.
 _PATIENCE = timedelta(hours=1)

@@ -193,6 +193,9 @@ def _footer(snapshot: Snapshot, phase: str) -> list[str]:
             "coarse: the activations' type is too coarse for their mean, so the dimension is too "
             "high; watch in float32"
         )
+    if beyond := [row for row in layer_rows(snapshot.phase(phase)) if _is_beyond(row)]:
+        names = ", ".join(f"{row['layer']} ({row['captured']:.1%} captured)" for row in beyond)
+        lines.append(f"sketched: {names}: the dimension is not known, > is a lower bound")
     for name, reading in snapshot.phase(phase).items():
         if reading.dropped:
             lines.append(f"{name}: {reading.dropped} rows with NaN or infinity were left out")
@@ -214,8 +217,14 @@ def _by_reason(reasons: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _dimension(row: Row) -> str:
-    known = math.isfinite(row["intrinsic_dimension"]) or not row["sketched"] or not row["rows"]
-    return _number(row["intrinsic_dimension"], "d") if known else f"> {row['at_least'] - 1}"
+    return (
+        f"> {row['at_least'] - 1}" if _is_beyond(row) else _number(row["intrinsic_dimension"], "d")
+    )
+
+
+def _is_beyond(row: Row) -> bool:
+    """Tell whether there is a dimension, but a sketch does not tell it."""
+    return bool(row["sketched"] and row["rows"] and math.isnan(row["intrinsic_dimension"]))
 
 
 def _few(count: float) -> str:
