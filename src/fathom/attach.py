@@ -39,7 +39,7 @@ def watch(
     timesteps: str = "all",
     downsample: int | None = None,
     threshold: float = 0.99,
-    budget: float | None = None,
+    budget: float | None = 0.02,
     outputs: Mapping[str, Pick] = MappingProxyType({}),
     every: int = 1,
     max_samples: int | None = None,
@@ -69,7 +69,8 @@ def watch(
         timesteps: `all` steps of a recurrent layer, or each sequence's `last` real one.
         downsample: Reduce larger feature maps to so many positions a side first.
         threshold: Fraction of the variance that intrinsic dimension stands for, in (0, 1].
-        budget: None measures every row, the only choice so far.
+        budget: The share of a layer's own training arithmetic that watching it may take, in
+            (0, 1]: rows are sampled evenly to keep to it. None, or 1, for every row.
         outputs: Glob patterns, with functions that pick the tensor to read, features last, from
             what the matching layers return. Unasked it is the tensor itself, the first item of a
             tuple, or `last_hidden_state`, `logits` or the first tensor of a dict. In

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 from fathom.errors import ArgumentError, choose
@@ -25,7 +25,8 @@ class Settings:
         timesteps: Which steps of a recurrent layer are rows, one of `TIMESTEPS`.
         downsample: Feature maps larger than this many positions a side are reduced to it first.
         threshold: Fraction of the total variance that counts as all, in (0, 1].
-        budget: The share of a layer's own arithmetic that watching may take; None for every row.
+        budget: The share of a layer's own training arithmetic that watching it may take, in
+            (0, 1]; None for every row, as is 1.
         every: Observe every k-th step of each phase.
         max_samples: Stop a layer's window at so many samples.
         max_width: Wider layers are sketched: see `Sketch`.
@@ -38,7 +39,7 @@ class Settings:
     timesteps: str = "all"
     downsample: int | None = None
     threshold: float = 0.99
-    budget: float | None = None
+    budget: float | None = 0.02
     every: int = 1
     max_samples: int | None = None
     max_width: int = 4096
@@ -69,10 +70,14 @@ class Settings:
         for name, value in (("downsample", self.downsample), ("max_samples", self.max_samples)):
             if value is not None:
                 _check_count(name, value, fix="Pass an int such as 10_000, or None for no limit.")
-        if self.budget is not None:
+        if self.budget is not None and (
+            not isinstance(self.budget, Real)
+            or isinstance(self.budget, bool)
+            or not 0 < self.budget <= 1
+        ):
             raise ArgumentError(
-                f"watch: budget must be None, which measures every row, got {self.budget!r}. "
-                "Use every= or max_samples= to measure fewer."
+                f"watch: budget must be in (0, 1] or None, got {self.budget!r}. Pass 0.02 for 2 "
+                "percent of the training's own arithmetic, or None for every row."
             )
 
     def chosen(self) -> dict[str, Any]:

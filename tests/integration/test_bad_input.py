@@ -47,7 +47,12 @@ REFUSED: list[Any] = [
     pytest.param({"max_samples": 0}, ["max_samples", "got 0"], id="max_samples=0"),
     pytest.param({"downsample": 0}, ["downsample", "got 0", "None for no"], id="downsample=0"),
     pytest.param({"downsample": "4"}, ["downsample", "got '4'"], id="downsample='4'"),
-    pytest.param({"budget": 0.02}, ["budget", "None", "0.02", "every="], id="budget"),
+    *(
+        pytest.param(
+            {"budget": each}, ["budget", r"(0, 1]", repr(each), "0.02"], id=f"budget={each}"
+        )
+        for each in (0, -0.1, 2, float("nan"), "all", True)
+    ),
     pytest.param({"resume_from": "2"}, ["resume_from", "whole number", "'2'"], id="from='2'"),
     pytest.param({"resume_from": 1.5}, ["resume_from", "got 1.5"], id="from=1.5"),
     pytest.param({"resume": "no"}, ["resume", "True or False", "'no'"], id="resume='no'"),

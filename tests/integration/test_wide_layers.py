@@ -219,7 +219,7 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
         with pytest.raises(fathom.ShapeError, match=r"products of low.*\(700, 512\).*\(699"):
             monitor.load_state_dict(cut)
         other = state | {f"{key}/signs": -state[f"{key}/signs"]}
-        with pytest.raises(fathom.ArgumentError, match="signs of low must be those of this"):
+        with pytest.raises(fathom.ArgumentError, match="signs must be those that this version"):
             monitor.load_state_dict(other)
         monitor.load_state_dict(state)
         assert monitor.snapshot(step=0).train["low"].rows == 900
@@ -257,3 +257,16 @@ def test_a_max_width_that_is_no_width_is_refused(max_width: Any) -> None:
 def test_a_max_width_of_matrices_that_would_not_fit_is_refused() -> None:
     with pytest.raises(fathom.ArgumentError, match=r"at most 16,384.*2 GiB, got 50,257"):
         fathom.watch(nn.Linear(2, 2), max_width=50_257)
+
+
+def test_a_wide_layer_is_read_within_the_budget() -> None:
+    model = nn.Linear(40, 5000)
+    rows = 0
+    with fathom.watch(model, budget=0.02) as monitor:
+        for _ in range(6):
+            model(torch.randn(400, 40))
+            rows += 400
+        reading = monitor.snapshot(step=0).train[""]
+    assert reading.sketched
+    assert 0 < reading.rows < rows / 4
+    assert reading.intrinsic_dimension <= 40

@@ -1,8 +1,9 @@
 """What the watched layers of a model have shown since the last snapshot."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from fathom.capture.masks import Call, Mask, Masks, argument_names, told_of_misf
 from fathom.capture.modes import is_real, is_recomputing, is_transformed, unseen_by_modes
 from fathom.capture.modules import modules_by_name
 from fathom.capture.report import LayerReport, report_of, unseen
+from fathom.capture.sampling import Sampler
 from fathom.capture.sharded import refuse_part, tensor_parallel
 from fathom.capture.state import State, state_of, windows_of
 from fathom.capture.window import Window
@@ -82,6 +84,7 @@ class Capture:
         self._windows: dict[tuple[str, Phase], Window] = {}
         self._widths: dict[str, int] = {}
         self._steps: dict[Phase, int] = dict.fromkeys(PHASES, 0)
+        self._taken = 0
         try:
             self._attach()
         except BaseException:
@@ -115,6 +118,7 @@ class Capture:
             # A window that is being added to just now stays, for the next snapshot.
             self._windows = {k: w for k, w in self._windows.items() if w is self._adding}
             self._steps = dict.fromkeys(PHASES, 0)
+            self._taken += 1
             self._missed.clear()
         return taken
 
@@ -142,6 +146,7 @@ class Capture:
             state = state_of(self._windows.values())
             numbers = {f"steps/{phase}": count for phase, count in self._steps.items()}
             numbers |= {f"order/{name}": place for place, name in enumerate(self._order)}
+            numbers["taken/windows"] = self._taken
         tensors = {key: torch.tensor(number, device="cpu") for key, number in numbers.items()}
         return tensors | {f"windows/{key}": each for key, each in state.items()}
 
@@ -155,7 +160,7 @@ class Capture:
             ArgumentError: If it is of other layers, or of no capture.
             ShapeError: If a layer has another width.
         """
-        inside: dict[str, State] = {"steps": {}, "order": {}, "windows": {}}
+        inside: dict[str, State] = {"steps": {}, "order": {}, "taken": {}, "windows": {}}
         for key, tensor in state.items():
             group, _, rest = key.partition("/")
             if group not in inside:
@@ -169,8 +174,10 @@ class Capture:
                 "load_state_dict: state must be of a monitor, got one without its steps. "
                 "Pass what Monitor.state_dict() returned."
             )
-        windows = windows_of(inside["windows"], self.layers)
+        taken = int(inside["taken"].get("windows", 0))
+        windows = windows_of(inside["windows"], self.layers, partial(self._sampler, taken))
         with self._lock:
+            self._taken = taken
             self._windows = {(each.layer.facts.name, each.phase): each for each in windows}
             self._steps = {phase: int(inside["steps"].get(phase, 0)) for phase in PHASES}
             places = sorted(inside["order"], key=lambda name: int(inside["order"][name]))
@@ -254,7 +261,9 @@ class Capture:
             phase = self._phase
             window = self._windows.get((name, phase))
             if window is None:
-                window = self._windows[name, phase] = Window(layer, phase)
+                window = self._windows[name, phase] = Window(
+                    layer, phase, sampler=self._sampler(self._taken, name, phase)
+                )
             # Steps are calls of the root; where the layer is called without it, of the layer.
             observing = self.current.observing
             if observing is None:
@@ -262,6 +271,9 @@ class Capture:
             if not observing:
                 window.skipped += 1
                 self._missed[name] = None
+                return
+            if window.sampler is not None and not window.sampler.reads():
+                window.skipped += 1
                 return
             self._adding = window
             try:
@@ -283,6 +295,19 @@ class Capture:
                 self._adding = None
             if window.moments is not None:
                 self._widths[name] = window.moments.width
+
+    def _sampler(
+        self, window: int, name: str, phase: Phase, numbers: Sequence[int] = ()
+    ) -> Sampler | None:
+        """Return what samples the rows of a layer within the budget; None where all are read.
+
+        All ranks draw alike, so that none of them waits for another that reads more.
+        """
+        budget = self._settings.budget
+        if budget is None or budget >= 1:
+            return None
+        seed = f"{window}/{phase}/{name}"
+        return Sampler.of(seed, budget, numbers) if numbers else Sampler(seed, budget)
 
     def follow(self, order: Iterable[str]) -> None:
         """Take over the execution order that all ranks found together.

@@ -25,12 +25,16 @@ class Rows(NamedTuple):
     Attributes:
         values: (n, d), n observations of d features; or (b, *space, d), one at every position.
         samples: Independent items (images, sequences) behind them.
-        keep: (n,) bool, the rows that are no padding; None for all.
+        keep: (n,) or (b, *space) bool, the rows that are no padding; None for all.
+        batch_axis: Where samples lie in `values`.
+        gathered: How many numbers were read already to make them; 0 where they are only a view.
     """
 
     values: Tensor
     samples: int
     keep: Tensor | None = None
+    batch_axis: int = 0
+    gathered: int = 0
 
 
 Reader = Callable[[Any, int | None, Tensor | None], Rows]
@@ -75,7 +79,7 @@ def features_last(
         sequences: Whether an output of two dimensions is one sequence, (t, d), and so one sample.
 
     Returns:
-        (n, d) rows of the samples; a single (d,) is one row of one sample.
+        (..., d) rows of the samples; a single (d,) is one row of one sample.
 
     Raises:
         ShapeError: If the output has no features, or is no tensor.
@@ -84,7 +88,8 @@ def features_last(
     if tensor.is_nested:
         # Sequences of their true lengths, as torch's own transformer passes them on.
         parts = tensor.unbind()[:limit]
-        return Rows(torch.cat(parts), len(parts))
+        values = torch.cat(parts)
+        return Rows(values, len(parts), gathered=values.numel())
     if tensor.ndim == 0 or tensor.shape[-1] == 0:
         raise ShapeError(
             f"rows: output must have shape (..., d) with d >= 1, got {tuple(tensor.shape)}."
@@ -94,9 +99,9 @@ def features_last(
     axis = batch_axis if tensor.ndim > 2 else 0
     keep = aligned(mask, tensor.shape[:-1], sequence_first=axis == 1)
     if keep is not None:
-        keep = _first(keep.reshape(tensor.shape[:-1]), axis, limit).reshape(-1)
+        keep = _first(keep.reshape(tensor.shape[:-1]), axis, limit)
     tensor = _first(tensor, axis, limit)
-    return Rows(tensor.reshape(-1, tensor.shape[-1]), tensor.shape[axis], keep)
+    return Rows(tensor, tensor.shape[axis], keep, batch_axis=axis)
 
 
 def channels_second(
@@ -132,16 +137,18 @@ def channels_second(
     if maps.ndim < 2 or (space is not None and maps.ndim != space + 2):
         raise ShapeError(f"rows: output must have shape (b, c, *space), got {tuple(maps.shape)}.")
     maps = _first(maps, 0, limit)
+    gathered = maps.numel()
     if maps.shape[0] == 0 and method != "flatten":
         return Rows(maps.new_empty(0, maps.shape[1]), 0)
     if downsample is not None:
         maps = _shrink(maps, downsample)
     samples, channels = maps.shape[:2]
     if method == "positions":
-        return Rows(maps.movedim(1, -1), samples)
+        return Rows(maps.movedim(1, -1), samples, gathered=0 if downsample is None else gathered)
     if method == "flatten":
         return Rows(maps.reshape(samples, maps.shape[1:].numel()), samples)
-    return Rows(_pool(maps.reshape(samples, channels, -1), method), samples)
+    pooled = _pool(maps.reshape(samples, channels, -1), method)
+    return Rows(pooled, samples, gathered=gathered)
 
 
 def recurrent(
@@ -174,16 +181,16 @@ def recurrent(
         sequence = sequence.transpose(0, 1)
     fits = mask is not None and mask.shape == sequence.shape[:2]
     sequence = _first(sequence, 0, limit)
-    samples, steps, width = sequence.shape
+    samples = len(sequence)
     if mask is not None and fits:
         mask = _first(mask, 0, limit)
         if timesteps == "last":
             places = torch.arange(samples, device=sequence.device)
             return Rows(sequence[places, last_real(mask)], samples, mask.any(1))
-        return Rows(sequence.reshape(-1, width), samples, mask.reshape(-1))
+        return Rows(sequence, samples, mask)
     if timesteps == "last":
-        sequence = sequence.narrow(1, steps - 1, 1)
-    return Rows(sequence.reshape(-1, width), samples)
+        sequence = sequence[:, -1]
+    return Rows(sequence, samples)
 
 
 def _packed(sequence: PackedSequence, limit: int | None, timesteps: str) -> Rows:

@@ -1,24 +1,25 @@
 """What has been gathered since the last snapshot, as tensors for a checkpoint."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from fathom.capture.layers import Layer
+from fathom.capture.sampling import Sampler
 from fathom.capture.window import Window
 from fathom.errors import ArgumentError, ShapeError
-from fathom.snapshot import PHASES
+from fathom.snapshot import PHASES, Phase
 from fathom.spectral.moments import Moments
-from fathom.spectral.signs import Signs
 from fathom.spectral.sketch import Sketch
 
 State = dict[str, Tensor]
 
-_MOMENTS = ("count", "mean", "scatter", "dropped")
-_SKETCH = ("count", "mean", "products", "squares", "dropped")
-# The first row of the signs, which another version of torch might draw otherwise.
-_SIGNS = "signs"
+MakeSampler = Callable[[str, Phase, Sequence[int]], Sampler | None]
+
+# With the number of dimensions of each.
+_MOMENTS = {"count": 0, "mean": 1, "scatter": 2, "dropped": 0, "halvings": 0}
+_SKETCH = {"count": 0, "mean": 1, "products": 2, "squares": 1, "dropped": 0, "halvings": 0}
 _NUMBERS = ("resolution", "samples", "calls", "skipped", "padded")
 
 
@@ -38,21 +39,22 @@ def state_of(windows: Iterable[Window]) -> State:
             kind = torch.float64 if part == "resolution" else torch.int64
             number = getattr(window, part)
             state[f"{key}/{part}"] = torch.as_tensor(number, dtype=kind, device="cpu").clone()
-        moments = window.moments
-        if moments is not None:
-            for part in _SKETCH if isinstance(moments, Sketch) else _MOMENTS:
-                state[f"{key}/{part}"] = getattr(moments, part).clone()
-        if isinstance(moments, Sketch):
-            state[f"{key}/{_SIGNS}"] = moments.signs.values[0].clone()
+        if window.sampler is not None:
+            state[f"{key}/sampler"] = torch.tensor(window.sampler.numbers(), device="cpu")
+        if window.moments is not None:
+            state |= {f"{key}/{part}": each for part, each in window.moments.state().items()}
     return state
 
 
-def windows_of(state: Mapping[str, Tensor], layers: Mapping[str, Layer]) -> list[Window]:
+def windows_of(
+    state: Mapping[str, Tensor], layers: Mapping[str, Layer], sampler: MakeSampler
+) -> list[Window]:
     """Return the windows that `state_of` was given.
 
     Args:
         state: What it returned, on any device.
         layers: The watched layers by name.
+        sampler: What makes a sampler for a layer and phase, and from a sampler's own numbers.
 
     Returns:
         The windows, with their moments where the layers' own parameters are.
@@ -73,13 +75,16 @@ def windows_of(state: Mapping[str, Tensor], layers: Mapping[str, Layer]) -> list
                 f"load_state_dict: state must be of watched layers, got {phase}/{name}. "
                 "Watch the same layers as when it was saved."
             )
-        windows.append(_window(layers[name], phase, found))
+        window = _window(layers[name], phase, found)
+        numbers = found["sampler"].tolist() if "sampler" in found else []
+        window.sampler = sampler(name, window.phase, numbers)
+        windows.append(window)
     return windows
 
 
 def _window(layer: Layer, phase: str, parts: Mapping[str, Tensor]) -> Window:
     name, width = layer.facts.name, layer.facts.width
-    needed = (*_SKETCH, _SIGNS) if "products" in parts else _MOMENTS
+    needed = _SKETCH if "signs" in parts else _MOMENTS
     missing = {*_NUMBERS, *(needed if "mean" in parts else ())} - parts.keys()
     if missing:
         raise ArgumentError(
@@ -108,31 +113,13 @@ def _window(layer: Layer, phase: str, parts: Mapping[str, Tensor]) -> Window:
 
 
 def _moments(layer: Layer, width: int, parts: Mapping[str, Tensor]) -> Moments | Sketch:
-    sketched = "products" in parts
-    columns = parts["products"].shape[-1] if sketched else width
-    shapes = {"mean": (width,), "squares": (width,), "scatter": (width, width)}
-    shapes |= {"products": (width, columns), _SIGNS: (columns,)}
-    for part in (*_SKETCH, _SIGNS) if sketched else _MOMENTS:
-        if parts[part].shape != shapes.get(part, ()):
+    kind = Sketch if "signs" in parts else Moments
+    columns = parts["signs"].numel() if kind is Sketch else width
+    for part, dimensions in (_SKETCH if kind is Sketch else _MOMENTS).items():
+        shape = (width, columns)[:dimensions]
+        if parts[part].shape != shape:
             raise ShapeError(
-                f"load_state_dict: {part} of {layer.facts.name} must have shape "
-                f"{shapes.get(part, ())}, got {tuple(parts[part].shape)}. "
-                "Pass what Monitor.state_dict() returned."
+                f"load_state_dict: {part} of {layer.facts.name} must have shape {shape}, got "
+                f"{tuple(parts[part].shape)}. Pass what Monitor.state_dict() returned."
             )
-    home = layer.home()
-    # Copies: the state stays the user's.
-    own = {
-        part: parts[part].to(
-            home, torch.int64 if part in ("count", "dropped") else torch.float64, copy=True
-        )
-        for part in (_SKETCH if sketched else _MOMENTS)
-    }
-    if not sketched:
-        return Moments(**own)
-    signs = Signs.of(width, columns, home)
-    if not torch.equal(signs.values[0].cpu(), parts[_SIGNS].cpu()):
-        raise ArgumentError(
-            f"load_state_dict: signs of {layer.facts.name} must be those of this version of "
-            "torch, got others. Save right after a snapshot, when there are no rows."
-        )
-    return Sketch(**own, signs=signs)
+    return kind.of_state(parts, device=layer.home())

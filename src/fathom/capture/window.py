@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
+from fathom.capture.arithmetic import training_arithmetic
 from fathom.capture.layers import Layer, home_of
+from fathom.capture.sampling import Sampler
 from fathom.errors import ShapeError
 from fathom.settings import Settings
 from fathom.snapshot import Phase
@@ -21,14 +24,16 @@ class Window(Gathered):
     Attributes:
         layer: The layer.
         phase: The phase.
-        skipped: Calls that were not read, by `every`.
+        skipped: Calls that were not read, by `every` or by `sampler`.
+        sampler: What is read within a budget; None for every row.
     """
 
     layer: Layer
     phase: Phase
     skipped: int = 0
+    sampler: Sampler | None = None
 
-    def add(self, output: object, mask: Tensor | None, settings: Settings) -> None:
+    def add(self, output: Tensor | PackedSequence, mask: Tensor | None, settings: Settings) -> None:
         """Add what one call of the layer returned, up to the samples that may still count.
 
         Args:
@@ -45,9 +50,15 @@ class Window(Gathered):
             limit = settings.max_samples - self.samples
             if limit <= 0:
                 return
-        values, samples, keep = self.layer.read(output, limit, mask)
-        if values.is_meta:
+        rows = self.layer.read(output, limit, mask)
+        if rows.values.is_meta:
             return
+        wide = is_sketched(rows.values.shape[-1], max_width=settings.max_width)
+        if self.sampler is not None and rows.values.numel():
+            numbers, width = output.data.numel(), rows.values.shape[-1]
+            arithmetic = training_arithmetic(self.layer.module, numbers, width=width)
+            rows = self.sampler.sample(rows, arithmetic, sketched=wide)
+        values, keep = rows.values, rows.keep
         if self.moments is None:
             width, device = values.shape[-1], home_of(values.device)
             if width > WIDEST:
@@ -55,12 +66,19 @@ class Window(Gathered):
                     f"rows must be at most {WIDEST:,} wide, where a sketch takes 2 GiB of memory, "
                     f'got {width:,}. Reduce them with downsample= or conv="mean".'
                 )
-            wide = is_sketched(width, max_width=settings.max_width)
             self.moments = (Sketch if wide else Moments).zeros(width, device=device)
+        self._thin(self.moments)
         self.moments.update(values, keep=keep)
         if keep is not None:
             self.padded = self.padded + (~keep).sum()
         if values.is_floating_point():
             self.resolution = max(self.resolution, torch.finfo(values.dtype).eps)
-        self.samples += samples
+        self.samples += rows.samples
         self.calls += 1
+
+    def _thin(self, moments: Moments | Sketch) -> None:
+        """Let rows count for less that were read when calls were read more often."""
+        if self.sampler is not None:
+            for _ in range(self.sampler.owed):
+                moments.thin()
+            self.sampler.owed = 0

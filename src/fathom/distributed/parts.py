@@ -59,7 +59,9 @@ def no_parts(width: int, columns: int | None) -> Parts:
     return tuple(torch.zeros(shape, dtype=torch.float64, device="cpu") for shape in shapes)
 
 
-def joined(parts: Parts, mean: Tensor, *, rows: int, dropped: int) -> Moments | Sketch:
+def joined(
+    parts: Parts, mean: Tensor, *, rows: int, dropped: int, halvings: int
+) -> Moments | Sketch:
     """Return what the sums of all ranks' parts are.
 
     Args:
@@ -67,13 +69,16 @@ def joined(parts: Parts, mean: Tensor, *, rows: int, dropped: int) -> Moments | 
         mean: (d,) float64, of all rows.
         rows: How many there are.
         dropped: How many were left out.
+        halvings: The most of any rank, as in `Moments`.
 
     Returns:
         Moments, or a sketch where that is what the parts are of.
     """
     count, left_out = torch.tensor([rows, dropped], device="cpu")
     if len(parts) == 1:
-        return Moments(count=count, mean=mean, scatter=parts[0], dropped=left_out)
+        return Moments(
+            count=count, mean=mean, scatter=parts[0], dropped=left_out, halvings=halvings
+        )
     products, squares = parts
     return Sketch(
         count=count,
@@ -82,4 +87,5 @@ def joined(parts: Parts, mean: Tensor, *, rows: int, dropped: int) -> Moments | 
         squares=squares,
         dropped=left_out,
         signs=Signs.of(products.shape[0], products.shape[1], products.device),
+        halvings=halvings,
     )

@@ -97,6 +97,7 @@ class AllRanks:
                     moments.width,
                     columns_of(moments),
                     int(moments.count),
+                    moments.halvings,
                     each.resolution,
                     each.counts(),
                 )
@@ -115,7 +116,11 @@ class AllRanks:
                     arrival.wait()
                 total = totals[key]
                 complete[key] = joined(
-                    parts, means[key], rows=total.rows, dropped=total.counts.dropped
+                    parts,
+                    means[key],
+                    rows=total.rows,
+                    dropped=total.counts.dropped,
+                    halvings=total.halvings,
                 )
                 if owners[key] == self.rank:
                     decided[key] = decomposed(complete[key], totals[key].resolution, with_rankme)

@@ -5,7 +5,7 @@ pairwise algorithm for computing sample variances" (1979). Sums of squares with 
 end, the textbook form, lose the answer where means are large against the spread.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from math import isfinite
 from typing import Self
 
@@ -14,30 +14,26 @@ from torch import Tensor
 
 from fathom.errors import ShapeError
 from fathom.spectral.precision import full_precision
+from fathom.spectral.products import Products, centred_rows
 
 # Rows are taken in blocks, which bounds the memory to 64 MiB. On a CPU a block's centred copy stays
 # near the cache: 131,072 rows of 64 take 8 ms in blocks, 49 ms in one.
 _BLOCK_ROWS = 2**14
 _BLOCK_NUMBERS = 2**24
 
-# Squares of float32 numbers outside these bounds under- or overflow in a float32 product.
-_SMALLEST_TRACE = 1e-24
-_LARGEST_TRACE = 1e36
+# Squares of float32 numbers outside these bounds may under- or overflow in a float32 product.
+_SMALLEST = 1e-12
+_LARGEST = 1e14
 
 # So few numbers cost no more in float64: 85 µs a call at 32 × 8, and 94 in float32.
-_SMALL_BLOCK = 2**12
+_SMALL = 2**12
+
+# To merge products takes passes over d × d float64 numbers, which calls of few rows share.
+_SETTLE_ROWS = 2**12
 
 
-@dataclass(eq=False, slots=True)
 class Moments:
-    """Count, mean and scatter of all rows so far. `update` and `merge` are the only changes.
-
-    Attributes:
-        count: () int64, rows that counted.
-        mean: (d,) float64, in activation units.
-        scatter: (d, d) float64, the sum of outer products about the mean, in squared units;
-            symmetric up to the rounding of a product.
-        dropped: () int64, rows left out because they held a NaN or an infinity.
+    """Count, mean and scatter of all rows so far. Only `update`, `merge` and `thin` change them.
 
     Example:
         >>> moments = Moments.zeros(2).update(torch.tensor([[1.0, 0.0], [3.0, 0.0]]))
@@ -46,10 +42,27 @@ class Moments:
                 [0., 0.]], dtype=torch.float64)
     """
 
-    count: Tensor
-    mean: Tensor
-    scatter: Tensor
-    dropped: Tensor
+    __slots__ = ("_count", "_mean", "_pending", "_scatter", "dropped", "halvings")
+
+    def __init__(
+        self, count: Tensor, mean: Tensor, scatter: Tensor, dropped: Tensor, halvings: int = 0
+    ):
+        """Take what is known of some rows; for none at all, `zeros` is shorter.
+
+        Args:
+            count: () int64, rows that counted.
+            mean: (d,) float64, in activation units.
+            scatter: (d, d) float64, the sum of outer products about the mean, in squared units.
+            dropped: () int64, rows left out because they held a NaN or an infinity.
+            halvings: How often `thin` has been used: no row has counted for less than 2 to the
+                power of minus this.
+        """
+        self._count = count
+        self._mean = mean
+        self._scatter = scatter
+        self._pending: Products | None = None
+        self.dropped = dropped
+        self.halvings = halvings
 
     @classmethod
     def zeros(cls, width: int, *, device: torch.device | str = "cpu") -> Self:
@@ -60,7 +73,7 @@ class Moments:
             device: Where to keep them; it must hold float64.
 
         Returns:
-            Moments that take 8·d² bytes.
+            Moments that take 8·d² bytes, and 4·d² more while rows come few at a time.
 
         Raises:
             ShapeError: If `width` is not positive.
@@ -79,9 +92,30 @@ class Moments:
             )
 
     @property
+    def count(self) -> Tensor:
+        """() int64, rows that counted."""
+        self._settle()
+        return self._count
+
+    @property
+    def mean(self) -> Tensor:
+        """(d,) float64, in activation units."""
+        self._settle()
+        return self._mean
+
+    @property
+    def scatter(self) -> Tensor:
+        """(d, d) float64, the sum of outer products about the mean, in squared units.
+
+        Symmetric up to the rounding of a product.
+        """
+        self._settle()
+        return self._scatter
+
+    @property
     def width(self) -> int:
         """d, the number of features of a row."""
-        return self.mean.shape[0]
+        return self._mean.shape[0]
 
     @torch.no_grad()
     def update(self, rows: Tensor, *, keep: Tensor | None = None) -> Self:
@@ -113,7 +147,7 @@ class Moments:
                 f"Moments.update: keep must be bool of shape {tuple(rows.shape[:-1])}, got "
                 f"{keep.dtype} of shape {tuple(keep.shape)}. Pass one truth value a row."
             )
-        keep = None if keep is None else keep.to(self.mean.device)
+        keep = None if keep is None else keep.to(self._mean.device)
         block_rows = max(1, _BLOCK_NUMBERS // self.width)
         if _may_branch(rows.device):
             block_rows = min(block_rows, _BLOCK_ROWS)
@@ -122,7 +156,7 @@ class Moments:
             rows, each = rows.reshape(-1, self.width), 1
             keep = None if keep is None else keep.reshape(-1)
         step = block_rows // max(each, 1)
-        with full_precision(self.mean.device.type):
+        with full_precision(self._mean.device.type):
             for start in range(0, rows.shape[0], step):
                 part = slice(start, start + step)
                 self._add(rows[part], None if keep is None else keep[part])
@@ -145,9 +179,12 @@ class Moments:
                 f"Moments.merge: other must have width {self.width}, got {other.width}. "
                 "Merge moments of the same layer."
             )
-        device = self.mean.device
-        self._merge(other.count.to(device), other.mean.to(device), other.scatter.to(device))
+        self._settle()
+        device = self._mean.device
+        self._scatter += other.scatter.to(device)
+        self._join(other.count.to(device), other.mean.to(device))
         self.dropped += other.dropped.to(device)
+        self.halvings = max(self.halvings, other.halvings)
         return self
 
     def covariance(self) -> Tensor:
@@ -162,68 +199,122 @@ class Moments:
         # On some processors a product with its own transpose is symmetric up to rounding only.
         return (self.scatter + self.scatter.T) / (2 * self.count.clamp(min=1))
 
+    def state(self) -> dict[str, Tensor]:
+        """Return all there is, for a checkpoint: what goes on from it gives the same to the bit.
+
+        Returns:
+            Copies, by name: the arguments of a new one, and what is not merged yet.
+        """
+        parts = {
+            "count": self._count,
+            "mean": self._mean,
+            "scatter": self._scatter,
+            "dropped": self.dropped,
+            "halvings": torch.tensor(self.halvings, device="cpu"),
+        }
+        if self._pending is not None:
+            parts |= self._pending.state()
+        return {name: part.clone() for name, part in parts.items()}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Tensor], *, device: torch.device | str = "cpu") -> Self:
+        """Go on from a state.
+
+        Args:
+            state: What `state` returned, on any device.
+            device: Where to keep the moments.
+
+        Returns:
+            Moments with tensors of their own.
+        """
+        moments = cls.zeros(state["mean"].shape[0], device=device)
+        for name, own in (
+            ("count", moments._count),
+            ("mean", moments._mean),
+            ("scatter", moments._scatter),
+            ("dropped", moments.dropped),
+        ):
+            own.copy_(state[name])
+        moments.halvings = int(state["halvings"])
+        moments._pending = Products.of_state(state, device)
+        return moments
+
+    def thin(self) -> Self:
+        """Let the rows so far count for half as many, as if every other one had not come.
+
+        Returns:
+            Itself, with the same mean and covariance.
+        """
+        self._settle()
+        self._scatter *= (self._count // 2) / self._count.clamp(min=1).double()
+        self._count //= 2
+        self.halvings += 1
+        return self
+
     def _add(self, block: Tensor, keep: Tensor | None) -> None:
+        branches = _may_branch(block.device)
         exact = block.dtype == torch.float64 or not block.is_floating_point()
-        exact = exact or (_may_branch(block.device) and block.numel() <= _SMALL_BLOCK)
-        block = block.to(self.mean.device, torch.float64 if exact else torch.float32)
-        if not _may_branch(block.device):
+        exact = exact or (branches and max(block.numel(), self.width**2) <= _SMALL)
+        block = block.to(self._mean.device, torch.float64 if exact else torch.float32)
+        if not branches:
             keep = None if keep is None else keep.reshape(-1)
             self._add_without_branches(block.reshape(-1, self.width), keep)
             return
         if keep is not None:
             block = block[keep]
-        if block.numel() == 0:
+        rows = block.shape[:-1].numel()
+        if rows == 0:
             return
-        shift = self._near_mean(block)
-        centred = _centred(block, shift)
-        offset = centred.sum(1).double() / centred.shape[1]
-        if not isfinite(offset.sum()):
+        self._settle_before(rows, block.dtype)
+        products = self._pending
+        shift = self._near_mean(block) if products is None else products.shift
+        centred = centred_rows(block, shift)
+        low, high = torch.aminmax(centred)
+        size = max(-float(low), float(high))
+        if not isfinite(size):
             finite = block.isfinite().all(-1)
             self.dropped += finite.numel() - finite.sum()
-            # In float64, as the sums of finite float32 rows may overflow too.
-            block = block[finite].double()
-            if block.shape[0] == 0:
-                return
-            shift = block.mean(0)
-            centred = _centred(block, shift)
-            offset = centred.mean(1)
-        if not int(self.count):
-            # The first rows have no mean so far to lie near.
-            shift, centred, offset = _recentred(block, shift, offset)
-        product = gram(centred)
-        if self._is_off_centre(product, shift, offset, centred.shape[1]):
-            shift, centred, offset = _recentred(block, shift, offset)
-            product = gram(centred)
-        trace = float(product.trace())
-        underflow = trace <= _SMALLEST_TRACE and bool(centred.any())
-        if block.dtype == torch.float32 and (underflow or not trace < _LARGEST_TRACE):
-            centred = _centred(block.double(), shift.double())
-            product = gram(centred)
-        self.scatter.addr_(offset, offset, alpha=-centred.shape[1])
-        self._merge(centred.shape[1], shift.double() + offset, product)
+            # In float64, as differences of finite float32 rows may overflow too.
+            self._add(block[finite].double(), None)
+            return
+        if block.dtype == torch.float32 and size > 0 and not _SMALLEST < size < _LARGEST:
+            self._add(block.double(), None)
+            return
+        if products is None:
+            before, limit = int(self._count), max(8 * self.width, _SETTLE_ROWS)
+            if before < rows:
+                # So few have no mean that these lie near, whose digits would be lost.
+                shift = shift + centred.mean(1)
+                centred = centred_rows(block, shift)
+            products = Products.about(shift, limit=min(limit, 4 * before))
+        products.add(centred)
+        self._pending = products
+        if products.rows >= products.limit:
+            self._settle()
+
+    def _settle_before(self, rows: int, dtype: torch.dtype) -> None:
+        """Merge what is pending, if more rows cannot be added to it."""
+        pending = self._pending
+        if pending is not None and (
+            pending.shift.dtype != dtype or pending.rows + rows > 2 * pending.limit
+        ):
+            self._settle()
+
+    def _settle(self) -> None:
+        """Merge what is pending."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.add_scatter_to(self._scatter)
+            self._join(pending.rows, pending.mean())
 
     def _near_mean(self, block: Tensor) -> Tensor:
         """Return what to centre about: the mean so far or, at first, a row.
 
         Of rows that are all the same this is the row itself, and their scatter exactly 0.
         """
-        if int(self.count):
-            return self.mean.to(block.dtype)
+        if int(self._count):
+            return self._mean.to(block.dtype)
         return block[(0,) * (block.ndim - 1)].nan_to_num(0, 0, 0)
-
-    def _is_off_centre(self, product: Tensor, shift: Tensor, offset: Tensor, rows: int) -> bool:
-        """Tell whether a feature's mean lies further from its shift than the feature spreads.
-
-        Its products are then more of the distance than of the spread, and lose digits.
-
-        Returns:
-            True where they should be taken about a nearer point.
-        """
-        squares = offset.square()
-        spread = product.diagonal().double() / rows - squares
-        # What the shift itself is rounded by does not count.
-        rounding = torch.finfo(shift.dtype).eps * shift.double()
-        return bool((squares > spread + 4 * rounding.square()).any())
 
     def _add_without_branches(self, block: Tensor, keep: Tensor | None) -> None:
         finite = block.isfinite().all(1)
@@ -236,72 +327,29 @@ class Moments:
         centred = (block - shift).where(counted[:, None], 0)
         missed = centred.sum(0, dtype=torch.float64) / some
         weighted = missed * count.double().sqrt()
-        self.scatter.addr_(weighted, weighted, alpha=-1)
+        self._scatter.addr_(weighted, weighted, alpha=-1)
+        self._scatter += centred.T @ centred
         # Without rows the mean is 0/1, and has no weight.
-        self._merge(count, shift.double() + missed, centred.T @ centred)
+        self._join(count, shift.double() + missed)
 
-    def _merge(self, count: Tensor | int, mean: Tensor, scatter: Tensor) -> None:
-        apart = mean - self.mean
-        if _may_branch(self.mean.device):
+    def _join(self, count: Tensor | int, mean: Tensor) -> None:
+        """Take over the mean of rows whose own scatter is added already."""
+        apart = mean - self._mean
+        if _may_branch(self._mean.device):
             # Plain numbers spare a small tensor for each step of the formula.
-            before, added = int(self.count), int(count)
+            before, added = int(self._count), int(count)
             if added == 0:
                 return
-            self.scatter += scatter
             if before:
-                self.scatter.addr_(apart, apart, alpha=before * added / (before + added))
-            self.mean.add_(apart, alpha=added / (before + added))
+                self._scatter.addr_(apart, apart, alpha=before * added / (before + added))
+            self._mean.add_(apart, alpha=added / (before + added))
         else:
             # Two whole numbers would divide in torch's default type, float32 or less.
-            share = count / (self.count + count).clamp(min=1).double()
-            between = apart * (self.count * share).sqrt()
-            self.scatter += scatter
-            self.scatter.addr_(between, between)
-            self.mean += apart * share
-        self.count += count
-
-
-def gram(centred: Tensor) -> Tensor:
-    """Return the products of all features with all, of which about half are computed.
-
-    Args:
-        centred: (d, n), of any strides.
-
-    Returns:
-        (d, d), symmetric up to rounding.
-    """
-    width, rows = centred.shape
-    # Smaller blocks multiply slower than what they spare: on a CPU 4 take 0.7 of the time of one
-    # at 256 × 4,096 and at 1,024 × 2,048; 2 take 0.9 at 128, and where rows are few.
-    parts = 1 if width < 128 else 2 if width < 256 or rows < width else 4
-    if parts == 1:
-        return centred @ centred.T
-    product = centred.new_empty(width, width)
-    step = -(-width // parts)
-    for start in range(0, width, step):
-        stop = start + step
-        torch.mm(centred[start:stop], centred[start:].T, out=product[start:stop, start:])
-        if stop < width:
-            product[stop:, start:stop] = product[start:stop, stop:].T
-    return product
-
-
-def _centred(block: Tensor, shift: Tensor) -> Tensor:
-    """Return (d, n) rows about a point, in one pass, in the order that they have in memory."""
-    if block.stride(-1) == 1 or block.ndim == 2:
-        return (block - shift).reshape(-1, block.shape[-1]).T
-    # Feature maps: channels stay in front, and are brought together from all images.
-    first = block.movedim(-1, 0)
-    centred = torch.empty(first.shape, dtype=block.dtype, device=block.device)
-    torch.sub(first, shift.reshape(-1, *[1] * (block.ndim - 1)), out=centred)
-    return centred.reshape(block.shape[-1], -1)
-
-
-def _recentred(block: Tensor, shift: Tensor, offset: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return rows about their own mean: the mean, the rows, and what its rounding has missed."""
-    shift = (shift + offset).to(shift.dtype)
-    centred = _centred(block, shift)
-    return shift, centred, centred.mean(1, dtype=torch.float64)
+            share = count / (self._count + count).clamp(min=1).double()
+            between = apart * (self._count * share).sqrt()
+            self._scatter.addr_(between, between)
+            self._mean += apart * share
+        self._count += count
 
 
 def _may_branch(device: torch.device) -> bool:

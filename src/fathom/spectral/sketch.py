@@ -6,13 +6,14 @@ a positive-semidefinite matrix from streaming data" (2017). Y is linear in S, so
 and merged as S itself is: centred, and by the formula of Chan, Golub and LeVeque (1979).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from fathom.errors import ShapeError
+from fathom.errors import ArgumentError, ShapeError
 from fathom.spectral.precision import full_precision
 from fathom.spectral.signs import Signs
 
@@ -43,6 +44,7 @@ class Sketch:
         squares: (d,) float64, the diagonal of S: sums of squares about the mean.
         dropped: () int64, rows left out because they held a NaN or an infinity.
         signs: Ω.
+        halvings: As in `Moments`: how often `thin` has been used.
 
     Example:
         >>> sketch = Sketch.zeros(3, columns=2).update(torch.tensor([[1.0, 0, 0], [3.0, 0, 4.0]]))
@@ -56,6 +58,7 @@ class Sketch:
     squares: Tensor
     dropped: Tensor
     signs: Signs
+    halvings: int = 0
 
     @classmethod
     def zeros(
@@ -168,7 +171,64 @@ class Sketch:
         self.squares += other.squares.to(device)
         self._add_outer(between)
         self.dropped += other.dropped.to(device)
+        self.halvings = max(self.halvings, other.halvings)
         return self
+
+    def thin(self) -> Self:
+        """Let the rows so far count for half as many, as if every other one had not come.
+
+        Returns:
+            Itself, with the same mean and covariance.
+        """
+        share = (self.count // 2) / self.count.clamp(min=1).double()
+        self.products *= share
+        self.squares *= share
+        self.count //= 2
+        self.halvings += 1
+        return self
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all there is, for a checkpoint: what goes on from it gives the same to the bit.
+
+        Returns:
+            Copies, by name, with the first row of the signs to tell others by.
+        """
+        parts = {
+            "count": self.count,
+            "mean": self.mean,
+            "products": self.products,
+            "squares": self.squares,
+            "dropped": self.dropped,
+            "halvings": torch.tensor(self.halvings, device="cpu"),
+            "signs": self.signs.values[0],
+        }
+        return {name: part.clone() for name, part in parts.items()}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Tensor], *, device: torch.device | str = "cpu") -> Self:
+        """Go on from a state.
+
+        Args:
+            state: What `state` returned, on any device.
+            device: Where to keep the sketch.
+
+        Returns:
+            A sketch with tensors of its own.
+
+        Raises:
+            ArgumentError: If its signs are others, as another version of torch may draw.
+        """
+        width, columns = state["products"].shape
+        sketch = cls.zeros(width, columns=columns, device=device)
+        if not torch.equal(sketch.signs.values[0].cpu(), state["signs"].cpu()):
+            raise ArgumentError(
+                "load_state_dict: signs must be those that this version of torch draws, got "
+                "others. Save right after a snapshot, when there are no rows."
+            )
+        for name in ("count", "mean", "products", "squares", "dropped"):
+            getattr(sketch, name).copy_(state[name])
+        sketch.halvings = int(state["halvings"])
+        return sketch
 
     @torch.no_grad()
     def centre(self, mean: Tensor) -> Self:

@@ -67,25 +67,28 @@ class Spectrum:
         rows = int(moments.count)
         # A number is off by up to half a step either way, evenly: a variance of step² / 12.
         noise = float((resolution * moments.mean).square().sum()) / 12
+        # Rows that count for half or less are still rows.
+        most = rows * 2**moments.halvings
         if isinstance(moments, Sketch):
-            return cls._of_sketch(moments, rows, with_rankme=with_rankme, noise=noise)
+            return cls._of_sketch(moments, most, with_rankme=with_rankme, noise=noise)
         covariance = moments.covariance()
         measured = {"idle_features": idle_features(covariance.diagonal(), mean=moments.mean)}
         if with_rankme:
-            measured["rankme"] = second_moment_rankme(covariance, moments.mean, rows=rows)
+            measured["rankme"] = second_moment_rankme(covariance, moments.mean, rows=most)
         # n rows leave n - 1 directions about their own mean.
-        eigenvalues = _eigenvalues(covariance, rank=rows - 1)
+        eigenvalues = _eigenvalues(covariance, rank=most - 1)
         total = float(eigenvalues.sum())
         return cls(eigenvalues, rows, measured, rounding=noise / total if total > 0 else 0.0)
 
     @classmethod
-    def _of_sketch(cls, sketch: Sketch, rows: int, *, with_rankme: bool, noise: float) -> Self:
+    def _of_sketch(cls, sketch: Sketch, most: int, *, with_rankme: bool, noise: float) -> Self:
         found = leading(sketch)
+        rows = int(sketch.count)
         variances = sketch.squares / max(rows, 1)
         measured = {"idle_features": idle_features(variances, mean=sketch.mean)}
         if with_rankme:
             measured["rankme"] = float("nan")
-        found.eigenvalues[max(rows - 1, 0) :] = 0
+        found.eigenvalues[max(most - 1, 0) :] = 0
         return cls(
             rounded(found.eigenvalues),
             rows,

@@ -35,7 +35,7 @@ class Watched(TorchDispatchMode):
         self.products: list[tuple[torch.dtype, str]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.aten.mm.default:
+        if func._schema.name in ("aten::mm", "aten::addmm", "aten::addmm_"):
             allowed = MATMUL.fp32_precision if PER_BACKEND else torch.get_float32_matmul_precision()
             self.products.append((args[0].dtype, allowed))
         return func(*args, **(kwargs or {}))

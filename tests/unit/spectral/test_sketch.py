@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import reference
-from fathom import ShapeError
+from fathom import ArgumentError, ShapeError
 from fathom.spectral import sketch as module
 from fathom.spectral.nystrom import leading
 from fathom.spectral.signs import Signs
@@ -244,3 +244,34 @@ def test_torchs_default_type_does_not_matter() -> None:
     finally:
         torch.set_default_dtype(torch.float32)
     assert_sketch(came, rows, within=1e-6)
+
+
+def test_thinning_halves_the_count_and_keeps_mean_and_covariance() -> None:
+    rows = rows_like(100)
+    came = of(rows)
+    covariance, mean = came.products / 100, came.mean.clone()
+    came.thin()
+    assert (int(came.count), came.halvings) == (50, 1)
+    torch.testing.assert_close(came.products / 50, covariance)
+    torch.testing.assert_close(came.squares / 50, covariance_of(rows).diagonal())
+    assert torch.equal(came.mean, mean)
+    assert Sketch.zeros(40, columns=6).merge(came).halvings == 1
+    assert not Sketch.zeros(40, columns=6).thin().products.any()
+
+
+def covariance_of(rows: Tensor) -> Tensor:
+    return torch.from_numpy(reference.covariance(rows))
+
+
+def test_a_state_goes_on_to_the_bit_and_is_a_copy() -> None:
+    first, second = rows_like(50), rows_like(60)
+    whole = of(first).thin()
+    state = whole.state()
+    whole.update(second)
+    again = Sketch.of_state(state).update(second)
+    assert torch.equal(again.products, whole.products)
+    assert torch.equal(again.mean, whole.mean)
+    assert (int(again.count), again.halvings) == (85, 1)
+    assert int(state["count"]) == 25
+    with pytest.raises(ArgumentError, match="signs must be those that this version"):
+        Sketch.of_state(state | {"signs": -state["signs"]})
