@@ -26,9 +26,9 @@ test: setup  ## Run every test
 regimes: setup  ## Run the tests of all ways of training, and write docs/regimes.md from what came of them
 	$(BIN)/python -m pytest -m regime --regimes=docs/regimes.md $(ARGS)
 
-bench: setup  ## Time watched steps against unwatched ones and the Delve package: benchmarks/RESULTS.md
+bench: setup  ## Measure what watching costs, beside the Delve package: benchmarks/RESULTS.md; on a GPU: ARGS="--device cuda"
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[bench]"
-	$(BIN)/python -W ignore benchmarks/step_cost.py --write benchmarks/RESULTS.md
+	$(BIN)/python -W ignore benchmarks --write benchmarks $(ARGS)
 
 check: setup  ## Lint, formatting, types, and the order of imports
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from fathom.capture.hooks import (
     PartBeginHook,
     PartEndHook,
 )
-from fathom.capture.layers import Layer, Pick, known_layers, parts_with_masks
+from fathom.capture.layers import Layer, known_layers, parts_with_masks
 from fathom.capture.masks import Call, Mask, Masks, argument_names, told_of_misfit
 from fathom.capture.modes import is_real, is_recomputing, is_transformed, unseen_by_modes
 from fathom.capture.modules import modules_by_name
@@ -235,10 +236,7 @@ class Capture:
             layer: The layer.
             output: What it returned.
         """
-        masks = self._call.given
-        if masks is None:
-            masks = self.current.masks
-        self._observe(layer, output, masks.of(layer.side), layer.pick)
+        self._observe(layer, output, None, compiled=False)
 
     def observed_compiled(self, layer: Layer, output: Tensor, mask: Mask | None) -> None:
         """Add a call of a layer in a compiled graph to its window; never raise.
@@ -248,53 +246,66 @@ class Capture:
             output: The part of what it returned that is read.
             mask: Of its sequence.
         """
-        self._observe(layer, output, mask, lambda tensor: tensor)
+        self._observe(layer, output, mask, compiled=True)
 
-    def _observe(self, layer: Layer, output: object, mask: Mask | None, pick: Pick) -> None:
+    def _observe(self, layer: Layer, output: Any, mask: Mask | None, *, compiled: bool) -> None:
         name = layer.facts.name
-        self._order.setdefault(name)
         if not self.active or is_recomputing() or is_transformed():
+            self._order.setdefault(name)
             return
         with self._lock:
-            if name in self.disabled:
-                return
-            phase = self._phase
+            phase: Phase = "train" if self._model.training else "eval"
             window = self._windows.get((name, phase))
             if window is None:
-                window = self._windows[name, phase] = Window(
-                    layer, phase, sampler=self._sampler(self._taken, name, phase)
-                )
-            # Steps are calls of the root; where the layer is called without it, of the layer.
-            observing = self.current.observing
-            if observing is None:
-                observing = (window.calls + window.skipped) % self._settings.every == 0
-            if not observing:
+                self._order.setdefault(name)
+                if name in self.disabled:
+                    return
+                sampler = self._sampler(self._taken, name, phase)
+                window = self._windows[name, phase] = Window(layer, phase, sampler=sampler)
+            if self._settings.every > 1 and not self._is_on_step(window):
                 window.skipped += 1
                 self._missed[name] = None
-                return
-            if window.sampler is not None and not window.sampler.reads():
+            elif window.sampler is not None and not window.sampler.reads():
                 window.skipped += 1
-                return
-            self._adding = window
-            try:
-                # Selective checkpointing would take what is computed here for the model's own.
-                with unseen_by_modes(), torch.no_grad():
-                    tensor = pick(output)
-                    refuse_part(tensor, name, self._parallel)
-                    if is_real(tensor):
-                        if mask is not None and not self._told_of_mask:
-                            self._told_of_mask = told_of_misfit(mask, tensor, layer.facts)
-                        window.add(tensor, None if mask is None else mask.real(), self._settings)
-            except Exception as error:  # noqa: BLE001 - nothing of ours may end the training
-                self.disable(name, f"{type(error).__name__}: {error}", output)
-            except BaseException:
-                # Interrupted half-way, with Ctrl-C: these moments are wrong and go.
-                self._windows.pop((name, phase), None)
-                raise
-            finally:
-                self._adding = None
-            if window.moments is not None:
-                self._widths[name] = window.moments.width
+            else:
+                self._read(window, output, mask, compiled=compiled)
+
+    def _is_on_step(self, window: Window) -> bool:
+        """Tell whether a call belongs to a step that `every` observes.
+
+        Returns:
+            So for calls of the root; where the layer is called without it, for its own.
+        """
+        observing = self.current.observing
+        if observing is None:
+            return (window.calls + window.skipped) % self._settings.every == 0
+        return observing
+
+    def _read(self, window: Window, output: Any, mask: Mask | None, *, compiled: bool) -> None:
+        layer, name = window.layer, window.layer.facts.name
+        self._adding = window
+        try:
+            if not compiled:
+                masks = self._call.given
+                mask = (self.current.masks if masks is None else masks).of(layer.side)
+            # Selective checkpointing would take what is computed here for the model's own.
+            with unseen_by_modes(), torch.no_grad():
+                tensor = output if compiled else layer.pick(output)
+                refuse_part(tensor, name, self._parallel)
+                if is_real(tensor):
+                    if mask is not None and not self._told_of_mask:
+                        self._told_of_mask = told_of_misfit(mask, tensor, layer.facts)
+                    window.add(tensor, None if mask is None else mask.real(), self._settings)
+        except Exception as error:  # noqa: BLE001 - nothing of ours may end the training
+            self.disable(name, f"{type(error).__name__}: {error}", output)
+        except BaseException:
+            # Interrupted half-way, with Ctrl-C: these moments are wrong and go.
+            self._windows.pop((name, window.phase), None)
+            raise
+        finally:
+            self._adding = None
+        if window.moments is not None:
+            self._widths[name] = window.moments.width
 
     def _sampler(
         self, window: int, name: str, phase: Phase, numbers: Sequence[int] = ()

@@ -6,19 +6,27 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
+# Every hook asks at every call, and the names alone would take a third of what a skipped call may.
+_graph_task = torch._C._current_graph_task_id
+_functorch_level = torch._C._functorch.maybe_current_level
+_dispatch_mode = torch._C._get_dispatch_mode
+_is_tracing = torch._C._is_tracing
+_FAKE = torch._C._TorchDispatchModeKey.FAKE
+_PROXY = torch._C._TorchDispatchModeKey.PROXY
+
 
 def is_recomputing() -> bool:
     """Tell whether a backward pass runs: activation checkpointing then calls layers once more."""
-    return bool(torch._C._current_graph_task_id() != -1)
+    return bool(_graph_task() != -1)
 
 
 def is_transformed() -> bool:
     """Tell whether tensors are no numbers now: in `torch.func`, a fake mode, or a trace."""
     return (
-        torch._C._functorch.maybe_current_level() is not None
-        or torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
-        or torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
-        or torch._C._is_tracing()
+        _functorch_level() is not None
+        or _dispatch_mode(_FAKE) is not None
+        or _dispatch_mode(_PROXY) is not None
+        or _is_tracing()
     )
 
 

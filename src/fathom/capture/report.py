@@ -62,7 +62,7 @@ def report_of(
         facts.name,
         "observed",
         calls=sum(window.calls for window in windows),
-        rows=sum(int(each.count) for each in moments),
+        rows=sum(each.rows for each in moments),
         dropped=sum(int(each.dropped) for each in moments),
         padded=sum(int(window.padded) for window in windows),
     )

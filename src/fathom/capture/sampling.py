@@ -7,7 +7,7 @@ any other, whatever rhythm the data or the model has.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, prod
 from random import Random
 from typing import NamedTuple, Self
 
@@ -20,30 +20,29 @@ class Cost(NamedTuple):
 
     Attributes:
         call: Of a call that is read, whatever its size.
+        square: Of each of the d² products that it adds to, or d·l of a sketch.
         number: Of bringing a number of a feature map into rows; its neighbours lie far apart.
         near: Of a number whose neighbours are features of the same row.
         least: What a layer may cost at every call, however small it is.
     """
 
     call: float
+    square: float
     number: float
     near: float
     least: float
 
 
-# On 2 cores at 190 GFlop/s, with an output that lies in no cache, a call takes 100 to 250 µs; a
-# number of a map 2 ns and of a token 0.3. 8 µs are a tenth of what the smallest layer itself takes
-# for a step.
-_CPU = Cost(call=3e7, number=400, near=60, least=1.5e6)
+# On 2 cores at 190 GFlop/s, with an output that lies in no cache, a call takes 100 to 250 µs, and
+# 250 µs more where d is 1,024; a number of a map 2 ns and of a token 0.3. 8 µs are a tenth of what
+# the smallest layer itself takes for a step.
+_CPU = Cost(call=3e7, square=50, number=400, near=60, least=1.5e6)
 
 # Not measured: 25 kernels of 8 µs and 3 TB/s, at 60 TFlop/s.
-_GPU = Cost(call=1.2e10, number=240, near=60, least=6e8)
+_GPU = Cost(call=1.2e10, square=600, number=240, near=60, least=6e8)
 
 # Of what a reading costs, at most a quarter may be the call itself: read more at fewer calls.
 _CALL_SHARE = 1 / 4
-
-# At 50,257 features a call of 32 rows takes some 20 ms more than its products.
-_SKETCH = 150
 
 _LONGEST_PERIOD = 64
 
@@ -81,10 +80,10 @@ def plan_of(rows: Rows, arithmetic: float, budget: float, *, sketched: bool = Fa
     count, width = values.shape[:-1].numel(), values.shape[-1]
     number = cost.near if values.stride(-1) == 1 else cost.number
     allowed = max(budget * arithmetic, cost.least)
-    call = cost.call + cost.near * rows.gathered
+    # A sketch's products are in float64: at 50,257 features it takes 20 ms a call for them.
+    products = 3 * COLUMNS if sketched else width
+    call = cost.call + cost.square * width * products + cost.near * rows.gathered
     each = width * ((4 * COLUMNS if sketched else 2 * width) + number)
-    if sketched:
-        call += _SKETCH * width * COLUMNS
     # Small layers are read whole, at fewer calls.
     wanted = min(call / _CALL_SHARE, call + count * each) / allowed
     period = 1
@@ -115,8 +114,8 @@ class Sampler:
     """Says of each call of a layer whether it is read, and which rows of it.
 
     The first call of a window is always read, then one of the next 2, of the next 4, and so on up
-    to the period. What was read before then counts for half as much, each time: so a short window
-    has a reading, and of a long one no part counts for more than another.
+    to the period, so that a short window has a reading too. A row that is read stands for all that
+    could have been read in its place, and so no part of a window counts for more than another.
 
     Attributes:
         seed: The layer, the phase and the window: the draws depend on nothing else.
@@ -125,7 +124,6 @@ class Sampler:
         seen: Calls so far.
         start: The first call of the present group, one of which is read.
         size: How many calls the group has.
-        owed: How often earlier rows are to lose half of their weight before more are added.
     """
 
     seed: str
@@ -134,9 +132,9 @@ class Sampler:
     seen: int = 0
     start: int = 0
     size: int = 1
-    owed: int = 0
     _draw: Random = field(init=False)
     _chosen: int = field(init=False)
+    _end: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin the present group."""
@@ -154,25 +152,30 @@ class Sampler:
         Returns:
             A sampler that decides as that one would have.
         """
-        seen, start, size, owed, *planned = numbers
+        seen, start, size, *planned = numbers
         plan = Plan(planned[0], tuple(planned[2:]), planned[1]) if planned else None
-        return cls(seed, budget, plan, seen, start, size, owed)
+        return cls(seed, budget, plan, seen, start, size)
 
     def numbers(self) -> list[int]:
         """Return what tells where this one is, but for its seed and budget."""
         plan = () if self.plan is None else (self.plan.period, self.plan.rows, *self.plan.strides)
-        return [self.seen, self.start, self.size, self.owed, *plan]
+        return [self.seen, self.start, self.size, *plan]
 
     def reads(self) -> bool:
         """Count a call, and say whether it is read."""
-        if self.seen == self.start + self.size:
-            self.start = self.seen
+        call = self.seen
+        if call == self._end:
+            self.start = call
             if self.plan is not None and self.size < self.plan.period:
                 self.size *= 2
-                self.owed += 1
             self._begin()
-        self.seen += 1
-        return self._chosen == self.seen - 1
+        self.seen = call + 1
+        return call == self._chosen
+
+    @property
+    def weight(self) -> int:
+        """How many rows each row stands for that is read at this call."""
+        return self.size * prod(() if self.plan is None else self.plan.strides)
 
     def sample(self, rows: Rows, arithmetic: float, *, sketched: bool = False) -> Rows:
         """Return the rows of a call that are read.
@@ -190,16 +193,17 @@ class Sampler:
         if plan is None or len(plan.strides) != values.ndim - 1 or _outgrown(plan, rows):
             plan = self.plan = plan_of(rows, arithmetic, self.budget, sketched=sketched)
         part = tuple(slice(self._draw.randrange(each), None, each) for each in plan.strides)
-        stride = plan.strides[rows.batch_axis]
-        if stride > 1:
-            offset = part[rows.batch_axis].start
-            rows = rows._replace(samples=len(range(offset, rows.samples, stride)))
+        # Packed sequences have rows of all samples on one axis, and some of most are read.
+        if values.shape[rows.batch_axis] == rows.samples:
+            taken = range(rows.samples)[part[rows.batch_axis]]
+            rows = rows._replace(samples=len(taken))
         keep = rows.keep
         return rows._replace(values=values[part], keep=None if keep is None else keep[part])
 
     def _begin(self) -> None:
         self._draw = Random(f"{self.seed}/{self.start}")
         self._chosen = self.start + self._draw.randrange(self.size)
+        self._end = self.start + self.size
 
 
 def _outgrown(plan: Plan, rows: Rows) -> bool:

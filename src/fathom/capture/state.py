@@ -18,8 +18,8 @@ State = dict[str, Tensor]
 MakeSampler = Callable[[str, Phase, Sequence[int]], Sampler | None]
 
 # With the number of dimensions of each.
-_MOMENTS = {"count": 0, "mean": 1, "scatter": 2, "dropped": 0, "halvings": 0}
-_SKETCH = {"count": 0, "mean": 1, "products": 2, "squares": 1, "dropped": 0, "halvings": 0}
+_MOMENTS = {"count": 0, "mean": 1, "scatter": 2, "dropped": 0, "heaviest": 0}
+_SKETCH = {"count": 0, "mean": 1, "products": 2, "squares": 1, "dropped": 0, "heaviest": 0}
 _NUMBERS = ("resolution", "samples", "calls", "skipped", "padded")
 
 

@@ -54,10 +54,12 @@ class Window(Gathered):
         if rows.values.is_meta:
             return
         wide = is_sketched(rows.values.shape[-1], max_width=settings.max_width)
+        weight = 1
         if self.sampler is not None and rows.values.numel():
             numbers, width = output.data.numel(), rows.values.shape[-1]
             arithmetic = training_arithmetic(self.layer.module, numbers, width=width)
             rows = self.sampler.sample(rows, arithmetic, sketched=wide)
+            weight = self.sampler.weight
         values, keep = rows.values, rows.keep
         if self.moments is None:
             width, device = values.shape[-1], home_of(values.device)
@@ -67,18 +69,10 @@ class Window(Gathered):
                     f'got {width:,}. Reduce them with downsample= or conv="mean".'
                 )
             self.moments = (Sketch if wide else Moments).zeros(width, device=device)
-        self._thin(self.moments)
-        self.moments.update(values, keep=keep)
+        self.moments.update(values, keep=keep, weight=weight)
         if keep is not None:
             self.padded = self.padded + (~keep).sum()
         if values.is_floating_point():
             self.resolution = max(self.resolution, torch.finfo(values.dtype).eps)
         self.samples += rows.samples
         self.calls += 1
-
-    def _thin(self, moments: Moments | Sketch) -> None:
-        """Let rows count for less that were read when calls were read more often."""
-        if self.sampler is not None:
-            for _ in range(self.sampler.owed):
-                moments.thin()
-            self.sampler.owed = 0

@@ -60,7 +60,7 @@ def no_parts(width: int, columns: int | None) -> Parts:
 
 
 def joined(
-    parts: Parts, mean: Tensor, *, rows: int, dropped: int, halvings: int
+    parts: Parts, mean: Tensor, *, rows: int, dropped: int, heaviest: int
 ) -> Moments | Sketch:
     """Return what the sums of all ranks' parts are.
 
@@ -69,7 +69,7 @@ def joined(
         mean: (d,) float64, of all rows.
         rows: How many there are.
         dropped: How many were left out.
-        halvings: The most of any rank, as in `Moments`.
+        heaviest: The largest weight of any rank, as in `Moments`.
 
     Returns:
         Moments, or a sketch where that is what the parts are of.
@@ -77,7 +77,7 @@ def joined(
     count, left_out = torch.tensor([rows, dropped], device="cpu")
     if len(parts) == 1:
         return Moments(
-            count=count, mean=mean, scatter=parts[0], dropped=left_out, halvings=halvings
+            count=count, mean=mean, scatter=parts[0], dropped=left_out, heaviest=heaviest
         )
     products, squares = parts
     return Sketch(
@@ -87,5 +87,5 @@ def joined(
         squares=squares,
         dropped=left_out,
         signs=Signs.of(products.shape[0], products.shape[1], products.device),
-        halvings=halvings,
+        heaviest=heaviest,
     )

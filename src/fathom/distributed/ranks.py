@@ -97,7 +97,7 @@ class AllRanks:
                     moments.width,
                     columns_of(moments),
                     int(moments.count),
-                    moments.halvings,
+                    moments.heaviest,
                     each.resolution,
                     each.counts(),
                 )
@@ -120,7 +120,7 @@ class AllRanks:
                     means[key],
                     rows=total.rows,
                     dropped=total.counts.dropped,
-                    halvings=total.halvings,
+                    heaviest=total.heaviest,
                 )
                 if owners[key] == self.rank:
                     decided[key] = decomposed(complete[key], totals[key].resolution, with_rankme)

@@ -15,7 +15,7 @@ class Share(NamedTuple):
         width: d.
         columns: l of a sketch; None of moments.
         rows: Those that counted.
-        halvings: As in `Moments`.
+        heaviest: As in `Moments`.
         resolution: As in `Gathered`.
         counts: What is behind them.
     """
@@ -23,7 +23,7 @@ class Share(NamedTuple):
     width: int
     columns: int | None
     rows: int
-    halvings: int
+    heaviest: int
     resolution: float
     counts: Counts
 
@@ -41,7 +41,7 @@ class Share(NamedTuple):
             shares[0].width,
             shares[0].columns,
             sum(share.rows for share in shares),
-            max(share.halvings for share in shares),
+            max(share.heaviest for share in shares),
             max(share.resolution for share in shares),
             Counts(*(sum(column) for column in zip(*(s.counts for s in shares), strict=True))),
         )

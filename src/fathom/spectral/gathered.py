@@ -49,11 +49,12 @@ def memory_of(width: int, *, max_width: int) -> int:
         max_width: The widest that is not sketched.
 
     Returns:
-        Twice 8·d²; of l columns twice 8·d·l, and d·l of signs, which layers of one width share.
+        Twice 8·d², and 4·d² of products that wait to join it; of l columns twice 8·d·l, and d·l of
+        signs, which layers of one width share.
     """
     if is_sketched(width, max_width=max_width):
         return 2 * 8 * width * COLUMNS + width * COLUMNS
-    return 2 * 8 * width**2
+    return 2 * 12 * width**2
 
 
 @dataclass(eq=False, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ _SETTLE_ROWS = 2**12
 
 
 class Moments:
-    """Count, mean and scatter of all rows so far. Only `update`, `merge` and `thin` change them.
+    """Count, mean and scatter of all rows so far. `update` and `merge` are the only changes.
 
     Example:
         >>> moments = Moments.zeros(2).update(torch.tensor([[1.0, 0.0], [3.0, 0.0]]))
@@ -42,27 +42,27 @@ class Moments:
                 [0., 0.]], dtype=torch.float64)
     """
 
-    __slots__ = ("_count", "_mean", "_pending", "_scatter", "dropped", "halvings")
+    __slots__ = ("_count", "_mean", "_pending", "_scatter", "dropped", "heaviest")
 
     def __init__(
-        self, count: Tensor, mean: Tensor, scatter: Tensor, dropped: Tensor, halvings: int = 0
+        self, count: Tensor, mean: Tensor, scatter: Tensor, dropped: Tensor, heaviest: int = 1
     ):
         """Take what is known of some rows; for none at all, `zeros` is shorter.
 
         Args:
-            count: () int64, rows that counted.
+            count: () int64, rows that counted, each as often as its weight.
             mean: (d,) float64, in activation units.
-            scatter: (d, d) float64, the sum of outer products about the mean, in squared units.
+            scatter: (d, d) float64, the sum of outer products about the mean, in squared units,
+                each as often.
             dropped: () int64, rows left out because they held a NaN or an infinity.
-            halvings: How often `thin` has been used: no row has counted for less than 2 to the
-                power of minus this.
+            heaviest: The largest weight of any row.
         """
         self._count = count
         self._mean = mean
         self._scatter = scatter
         self._pending: Products | None = None
         self.dropped = dropped
-        self.halvings = halvings
+        self.heaviest = heaviest
 
     @classmethod
     def zeros(cls, width: int, *, device: torch.device | str = "cpu") -> Self:
@@ -93,9 +93,14 @@ class Moments:
 
     @property
     def count(self) -> Tensor:
-        """() int64, rows that counted."""
+        """() int64, rows that counted, each as often as its weight."""
         self._settle()
         return self._count
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the largest weight count for as much as all of them."""
+        return -(-int(self.count) // self.heaviest)
 
     @property
     def mean(self) -> Tensor:
@@ -118,7 +123,7 @@ class Moments:
         return self._mean.shape[0]
 
     @torch.no_grad()
-    def update(self, rows: Tensor, *, keep: Tensor | None = None) -> Self:
+    def update(self, rows: Tensor, *, keep: Tensor | None = None, weight: int = 1) -> Self:
         """Add rows, each once; one with a NaN or an infinity is dropped and counted.
 
         float64 rows are multiplied in float64, as are few, all others in float32 about the mean so
@@ -129,6 +134,7 @@ class Moments:
             rows: (n, d), or (..., d) with a row at every position; real, of any type and strides,
                 and n may be 0. It is only read.
             keep: (n,) or (...) bool, the rows that count; None for all.
+            weight: How many rows each of these stands for, itself among them.
 
         Returns:
             Itself.
@@ -159,7 +165,8 @@ class Moments:
         with full_precision(self._mean.device.type):
             for start in range(0, rows.shape[0], step):
                 part = slice(start, start + step)
-                self._add(rows[part], None if keep is None else keep[part])
+                self._add(rows[part], None if keep is None else keep[part], weight)
+        self.heaviest = max(self.heaviest, weight)
         return self
 
     def merge(self, other: "Moments") -> Self:
@@ -184,7 +191,7 @@ class Moments:
         self._scatter += other.scatter.to(device)
         self._join(other.count.to(device), other.mean.to(device))
         self.dropped += other.dropped.to(device)
-        self.halvings = max(self.halvings, other.halvings)
+        self.heaviest = max(self.heaviest, other.heaviest)
         return self
 
     def covariance(self) -> Tensor:
@@ -210,7 +217,7 @@ class Moments:
             "mean": self._mean,
             "scatter": self._scatter,
             "dropped": self.dropped,
-            "halvings": torch.tensor(self.halvings, device="cpu"),
+            "heaviest": torch.tensor(self.heaviest, device="cpu"),
         }
         if self._pending is not None:
             parts |= self._pending.state()
@@ -235,37 +242,25 @@ class Moments:
             ("dropped", moments.dropped),
         ):
             own.copy_(state[name])
-        moments.halvings = int(state["halvings"])
+        moments.heaviest = int(state["heaviest"])
         moments._pending = Products.of_state(state, device)
         return moments
 
-    def thin(self) -> Self:
-        """Let the rows so far count for half as many, as if every other one had not come.
-
-        Returns:
-            Itself, with the same mean and covariance.
-        """
-        self._settle()
-        self._scatter *= (self._count // 2) / self._count.clamp(min=1).double()
-        self._count //= 2
-        self.halvings += 1
-        return self
-
-    def _add(self, block: Tensor, keep: Tensor | None) -> None:
+    def _add(self, block: Tensor, keep: Tensor | None, weight: int) -> None:
         branches = _may_branch(block.device)
         exact = block.dtype == torch.float64 or not block.is_floating_point()
         exact = exact or (branches and max(block.numel(), self.width**2) <= _SMALL)
         block = block.to(self._mean.device, torch.float64 if exact else torch.float32)
         if not branches:
             keep = None if keep is None else keep.reshape(-1)
-            self._add_without_branches(block.reshape(-1, self.width), keep)
+            self._add_without_branches(block.reshape(-1, self.width), keep, weight)
             return
         if keep is not None:
             block = block[keep]
         rows = block.shape[:-1].numel()
         if rows == 0:
             return
-        self._settle_before(rows, block.dtype)
+        self._settle_before(rows, block.dtype, weight)
         products = self._pending
         shift = self._near_mean(block) if products is None else products.shift
         centred = centred_rows(block, shift)
@@ -275,28 +270,29 @@ class Moments:
             finite = block.isfinite().all(-1)
             self.dropped += finite.numel() - finite.sum()
             # In float64, as differences of finite float32 rows may overflow too.
-            self._add(block[finite].double(), None)
+            self._add(block[finite].double(), None, weight)
             return
         if block.dtype == torch.float32 and size > 0 and not _SMALLEST < size < _LARGEST:
-            self._add(block.double(), None)
+            self._add(block.double(), None, weight)
             return
         if products is None:
-            before, limit = int(self._count), max(8 * self.width, _SETTLE_ROWS)
+            before, limit = int(self._count) // weight, max(8 * self.width, _SETTLE_ROWS)
             if before < rows:
                 # So few have no mean that these lie near, whose digits would be lost.
                 shift = shift + centred.mean(1)
                 centred = centred_rows(block, shift)
-            products = Products.about(shift, limit=min(limit, 4 * before))
+            products = Products.about(shift, limit=min(limit, 4 * before), weight=weight)
         products.add(centred)
         self._pending = products
         if products.rows >= products.limit:
             self._settle()
 
-    def _settle_before(self, rows: int, dtype: torch.dtype) -> None:
+    def _settle_before(self, rows: int, dtype: torch.dtype, weight: int) -> None:
         """Merge what is pending, if more rows cannot be added to it."""
         pending = self._pending
         if pending is not None and (
-            pending.shift.dtype != dtype or pending.rows + rows > 2 * pending.limit
+            (pending.shift.dtype, pending.weight) != (dtype, weight)
+            or pending.rows + rows > 2 * pending.limit
         ):
             self._settle()
 
@@ -305,7 +301,7 @@ class Moments:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.add_scatter_to(self._scatter)
-            self._join(pending.rows, pending.mean())
+            self._join(pending.rows * pending.weight, pending.mean())
 
     def _near_mean(self, block: Tensor) -> Tensor:
         """Return what to centre about: the mean so far or, at first, a row.
@@ -316,7 +312,7 @@ class Moments:
             return self._mean.to(block.dtype)
         return block[(0,) * (block.ndim - 1)].nan_to_num(0, 0, 0)
 
-    def _add_without_branches(self, block: Tensor, keep: Tensor | None) -> None:
+    def _add_without_branches(self, block: Tensor, keep: Tensor | None, weight: int) -> None:
         finite = block.isfinite().all(1)
         counted = finite if keep is None else finite & keep
         count = counted.sum()
@@ -327,10 +323,10 @@ class Moments:
         centred = (block - shift).where(counted[:, None], 0)
         missed = centred.sum(0, dtype=torch.float64) / some
         weighted = missed * count.double().sqrt()
-        self._scatter.addr_(weighted, weighted, alpha=-1)
-        self._scatter += centred.T @ centred
+        self._scatter.addr_(weighted, weighted, alpha=-weight)
+        self._scatter.add_(centred.T @ centred, alpha=weight)
         # Without rows the mean is 0/1, and has no weight.
-        self._join(count, shift.double() + missed)
+        self._join(count * weight, shift.double() + missed)
 
     def _join(self, count: Tensor | int, mean: Tensor) -> None:
         """Take over the mean of rows whose own scatter is added already."""

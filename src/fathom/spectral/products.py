@@ -24,6 +24,7 @@ class Products:
         total: (d,) float64, the sum of the rows about the point.
         rows: How many there are.
         limit: After so many they are to be merged.
+        weight: How many rows each of them counts for.
     """
 
     shift: Tensor
@@ -31,14 +32,16 @@ class Products:
     total: Tensor
     rows: int
     limit: int
+    weight: int
 
     @classmethod
-    def about(cls, shift: Tensor, *, limit: int) -> "Products":
+    def about(cls, shift: Tensor, *, limit: int, weight: int = 1) -> "Products":
         """Begin without rows.
 
         Args:
             shift: (d,), the point.
             limit: After so many rows the products are to be merged.
+            weight: How many rows each of them counts for.
 
         Returns:
             Products that take 4·d² bytes for float32 rows.
@@ -52,6 +55,7 @@ class Products:
                 total=torch.zeros(width, dtype=torch.float64, device=shift.device),
                 rows=0,
                 limit=limit,
+                weight=weight,
             )
 
     @classmethod
@@ -68,7 +72,9 @@ class Products:
         if "pending_shift" not in state:
             return None
         products = cls.about(
-            state["pending_shift"].clone().to(device), limit=int(state["pending_limit"])
+            state["pending_shift"].clone().to(device),
+            limit=int(state["pending_limit"]),
+            weight=int(state["pending_weight"]),
         )
         products.product.copy_(state["pending_product"])
         products.total.copy_(state["pending_total"])
@@ -83,6 +89,7 @@ class Products:
             "pending_total": self.total,
             "pending_rows": torch.tensor(self.rows, device="cpu"),
             "pending_limit": torch.tensor(self.limit, device="cpu"),
+            "pending_weight": torch.tensor(self.weight, device="cpu"),
         }
 
     def add(self, centred: Tensor) -> None:
@@ -100,7 +107,7 @@ class Products:
         return self.shift.double() + self.total / self.rows
 
     def add_scatter_to(self, scatter: Tensor) -> None:
-        """Add the scatter of the rows about their own mean.
+        """Add the scatter of the rows about their own mean, as often as they count.
 
         Args:
             scatter: (d, d) float64, which changes.
@@ -110,8 +117,8 @@ class Products:
         step = max(1, _CAST_NUMBERS // width)
         for start in range(0, width, step):
             part = slice(start, start + step)
-            scatter[part] += self.product[part]
-        scatter.addr_(self.total, self.total, alpha=-1 / self.rows)
+            scatter[part].add_(self.product[part], alpha=self.weight)
+        scatter.addr_(self.total, self.total, alpha=-self.weight / self.rows)
 
 
 def centred_rows(block: Tensor, shift: Tensor) -> Tensor:

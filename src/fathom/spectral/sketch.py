@@ -38,13 +38,13 @@ class Sketch:
     It takes 8·d·l bytes, and all of one width share d·l more.
 
     Attributes:
-        count: () int64, rows that counted.
+        count: () int64, rows that counted, each as often as its weight.
         mean: (d,) float64, in activation units.
         products: (d, l) float64, Y = SΩ, the scatter times random signs, in squared units.
         squares: (d,) float64, the diagonal of S: sums of squares about the mean.
         dropped: () int64, rows left out because they held a NaN or an infinity.
         signs: Ω.
-        halvings: As in `Moments`: how often `thin` has been used.
+        heaviest: The largest weight of any row.
 
     Example:
         >>> sketch = Sketch.zeros(3, columns=2).update(torch.tensor([[1.0, 0, 0], [3.0, 0, 4.0]]))
@@ -58,7 +58,7 @@ class Sketch:
     squares: Tensor
     dropped: Tensor
     signs: Signs
-    halvings: int = 0
+    heaviest: int = 1
 
     @classmethod
     def zeros(
@@ -104,8 +104,13 @@ class Sketch:
         """l, how many products are kept of each feature."""
         return self.products.shape[1]
 
+    @property
+    def rows(self) -> int:
+        """How many rows of the largest weight count for as much as all of them."""
+        return -(-int(self.count) // self.heaviest)
+
     @torch.no_grad()
-    def update(self, rows: Tensor, *, keep: Tensor | None = None) -> Self:
+    def update(self, rows: Tensor, *, keep: Tensor | None = None, weight: int = 1) -> Self:
         """Add rows, each once; one with a NaN or an infinity is dropped and counted.
 
         float64 rows are multiplied in float64, all others in float32 about their own mean, and
@@ -115,6 +120,7 @@ class Sketch:
             rows: (n, d), or (..., d) with a row at every position; real, of any type and strides,
                 and n may be 0. It is only read.
             keep: (n,) or (...) bool, the rows that count; None for all.
+            weight: How many rows each of these stands for, itself among them.
 
         Returns:
             Itself.
@@ -144,7 +150,8 @@ class Sketch:
         with full_precision(self.mean.device.type):
             for start in range(0, rows.shape[0], step):
                 part = slice(start, start + step)
-                self._add(rows[part].reshape(-1, self.width), keep[part].reshape(-1))
+                self._add(rows[part].reshape(-1, self.width), keep[part].reshape(-1), weight)
+        self.heaviest = max(self.heaviest, weight)
         return self
 
     @torch.no_grad()
@@ -171,20 +178,7 @@ class Sketch:
         self.squares += other.squares.to(device)
         self._add_outer(between)
         self.dropped += other.dropped.to(device)
-        self.halvings = max(self.halvings, other.halvings)
-        return self
-
-    def thin(self) -> Self:
-        """Let the rows so far count for half as many, as if every other one had not come.
-
-        Returns:
-            Itself, with the same mean and covariance.
-        """
-        share = (self.count // 2) / self.count.clamp(min=1).double()
-        self.products *= share
-        self.squares *= share
-        self.count //= 2
-        self.halvings += 1
+        self.heaviest = max(self.heaviest, other.heaviest)
         return self
 
     def state(self) -> dict[str, Tensor]:
@@ -199,7 +193,7 @@ class Sketch:
             "products": self.products,
             "squares": self.squares,
             "dropped": self.dropped,
-            "halvings": torch.tensor(self.halvings, device="cpu"),
+            "heaviest": torch.tensor(self.heaviest, device="cpu"),
             "signs": self.signs.values[0],
         }
         return {name: part.clone() for name, part in parts.items()}
@@ -227,7 +221,7 @@ class Sketch:
             )
         for name in ("count", "mean", "products", "squares", "dropped"):
             getattr(sketch, name).copy_(state[name])
-        sketch.halvings = int(state["halvings"])
+        sketch.heaviest = int(state["heaviest"])
         return sketch
 
     @torch.no_grad()
@@ -245,7 +239,7 @@ class Sketch:
         self.mean = mean
         return self
 
-    def _add(self, block: Tensor, keep: Tensor) -> None:
+    def _add(self, block: Tensor, keep: Tensor, weight: int) -> None:
         exact = block.dtype == torch.float64 or not block.is_floating_point()
         block = block.to(self.mean.device, torch.float64 if exact else torch.float32)
         counted = block.isfinite().all(1) & keep
@@ -257,22 +251,24 @@ class Sketch:
                 block = block[counted]
             if not len(block):
                 return
-            products = self._centred(block, count, None)
+            products = self._centred(block, count, None, weight)
         else:
             block = block.where(counted[:, None], 0)
-            products = self._centred(block, count, counted[:, None])
+            products = self._centred(block, count, counted[:, None], weight)
         # Products of numbers near 1 neither under- nor overflow; powers of two divide exactly.
         _, exponent = torch.frexp(torch.linalg.vector_norm(products, torch.inf))
         scale = (exponent.double() - 1).exp2()
         products /= scale.to(products.dtype)
-        lengths = torch.linalg.vector_norm(products, dim=0, dtype=torch.float64)
-        self.squares += (lengths * scale).square()
+        lengths = torch.linalg.vector_norm(products[:-1], dim=0, dtype=torch.float64)
+        self.squares += weight * (lengths * scale).square()
+        self.squares += (products[-1].double() * scale).square()
         projected = self.signs.project(products)
+        projected[:-1] *= weight
         for part in self.signs.parts():
             added = (products[:, part].T @ projected).double()
             self.products[part] += added.mul_(scale.square())
 
-    def _centred(self, block: Tensor, count: Tensor, counted: Tensor | None) -> Tensor:
+    def _centred(self, block: Tensor, count: Tensor, counted: Tensor | None, weight: int) -> Tensor:
         """Take rows about their own mean, with one more for how far it is from the mean so far.
 
         Returns:
@@ -288,7 +284,7 @@ class Sketch:
         centred -= missed.to(block.dtype)
         if counted is not None:
             centred *= counted
-        found[-1] = self._move_mean(count, shift.double() + missed)
+        found[-1] = self._move_mean(count * weight, shift.double() + missed)
         return found
 
     def _move_mean(self, count: Tensor, mean: Tensor) -> Tensor:

@@ -64,13 +64,13 @@ class Spectrum:
         Returns:
             The spectrum, on the CPU.
         """
-        rows = int(moments.count)
+        rows = moments.rows
         # A number is off by up to half a step either way, evenly: a variance of step² / 12.
         noise = float((resolution * moments.mean).square().sum()) / 12
-        # Rows that count for half or less are still rows.
-        most = rows * 2**moments.halvings
         if isinstance(moments, Sketch):
-            return cls._of_sketch(moments, most, with_rankme=with_rankme, noise=noise)
+            return cls._of_sketch(moments, with_rankme=with_rankme, noise=noise)
+        # Rows that count for less than others are still rows.
+        most = int(moments.count)
         covariance = moments.covariance()
         measured = {"idle_features": idle_features(covariance.diagonal(), mean=moments.mean)}
         if with_rankme:
@@ -81,17 +81,17 @@ class Spectrum:
         return cls(eigenvalues, rows, measured, rounding=noise / total if total > 0 else 0.0)
 
     @classmethod
-    def _of_sketch(cls, sketch: Sketch, most: int, *, with_rankme: bool, noise: float) -> Self:
+    def _of_sketch(cls, sketch: Sketch, *, with_rankme: bool, noise: float) -> Self:
         found = leading(sketch)
-        rows = int(sketch.count)
-        variances = sketch.squares / max(rows, 1)
+        count = int(sketch.count)
+        variances = sketch.squares / max(count, 1)
         measured = {"idle_features": idle_features(variances, mean=sketch.mean)}
         if with_rankme:
             measured["rankme"] = float("nan")
-        found.eigenvalues[max(most - 1, 0) :] = 0
+        found.eigenvalues[max(count - 1, 0) :] = 0
         return cls(
             rounded(found.eigenvalues),
-            rows,
+            sketch.rows,
             measured,
             rounding=noise / found.total if found.total > 0 else 0.0,
             remainder=Remainder(sketch.width, found.total, found.residual),

@@ -246,32 +246,25 @@ def test_torchs_default_type_does_not_matter() -> None:
     assert_sketch(came, rows, within=1e-6)
 
 
-def test_thinning_halves_the_count_and_keeps_mean_and_covariance() -> None:
-    rows = rows_like(100)
-    came = of(rows)
-    covariance, mean = came.products / 100, came.mean.clone()
-    came.thin()
-    assert (int(came.count), came.halvings) == (50, 1)
-    torch.testing.assert_close(came.products / 50, covariance)
-    torch.testing.assert_close(came.squares / 50, covariance_of(rows).diagonal())
-    assert torch.equal(came.mean, mean)
-    assert Sketch.zeros(40, columns=6).merge(came).halvings == 1
-    assert not Sketch.zeros(40, columns=6).thin().products.any()
-
-
-def covariance_of(rows: Tensor) -> Tensor:
-    return torch.from_numpy(reference.covariance(rows))
+@pytest.mark.usefixtures("branches")
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float64, 1e-9), (torch.float32, 1e-6)])
+def test_a_row_of_weight_counts_as_often(dtype: torch.dtype, within: float) -> None:
+    light, heavy = rows_like(70, dtype=dtype), rows_like(30, mean=3.0, dtype=dtype)
+    came = of(light).update(heavy, weight=3)
+    assert_sketch(came, torch.cat([light, heavy, heavy, heavy]), within=within)
+    assert (came.heaviest, came.rows) == (3, 54)
+    assert Sketch.zeros(40, columns=6).merge(came).heaviest == 3
 
 
 def test_a_state_goes_on_to_the_bit_and_is_a_copy() -> None:
     first, second = rows_like(50), rows_like(60)
-    whole = of(first).thin()
+    whole = Sketch.zeros(40, columns=6).update(first, weight=2)
     state = whole.state()
     whole.update(second)
     again = Sketch.of_state(state).update(second)
     assert torch.equal(again.products, whole.products)
     assert torch.equal(again.mean, whole.mean)
-    assert (int(again.count), again.halvings) == (85, 1)
-    assert int(state["count"]) == 25
+    assert (int(again.count), again.heaviest) == (160, 2)
+    assert int(state["count"]) == 100
     with pytest.raises(ArgumentError, match="signs must be those that this version"):
         Sketch.of_state(state | {"signs": -state["signs"]})
