@@ -43,6 +43,7 @@ def watch(
     outputs: Mapping[str, Pick] = MappingProxyType({}),
     every: int = 1,
     max_samples: int | None = None,
+    max_width: int = 4096,
     statistics: Sequence[str] = (),
     keep: str = "spectrum",
     ranks: str = "all",
@@ -76,8 +77,12 @@ def watch(
             a compiled model the function is compiled with it, and has to work there.
         every: Observe every k-th call of the model, in each phase.
         max_samples: Stop a layer's window at so many samples.
+        max_width: The widest layer whose covariance is held, in 8·d² bytes. A wider one, from 513
+            on, is sketched in 4,096·d bytes: its reading is `sketched`, with an intrinsic dimension
+            where the sketch captures that much of the variance, else a lower bound, `at_least`.
         statistics: Further statistics to measure: `rankme` takes a decomposition of its own.
-        keep: `spectrum`, or `covariance` to keep covariance matrices in the run too.
+        keep: `spectrum`, or `covariance` to keep covariance matrices in the run too, of all layers
+            that are not sketched.
         ranks: `all` processes of the default process group together, or each its `own` rows alone.
         sinks: Other places for the numbers: objects with `write(snapshot)` and `close()`.
         resume: Go on with the run at this path, if there is one.
@@ -88,7 +93,7 @@ def watch(
 
     Raises:
         ArgumentError: If an argument is outside its rule.
-        LayerSelectionError: If no layer matches, or one is wider than 16,384 and not named.
+        LayerSelectionError: If no layer matches.
         RunError: If the run cannot be made, or holds one already and `resume` is False.
         RanksError: If the ranks watch different layers or in different ways, or one does not come.
 
@@ -112,6 +117,7 @@ def watch(
             budget=budget,
             every=every,
             max_samples=max_samples,
+            max_width=max_width,
             statistics=names_of(statistics),
             keep=keep,
             ranks=ranks,

@@ -3,7 +3,7 @@
     FathomError
     ├── ArgumentError (ValueError)           a value outside its rule
     │   ├── ShapeError                       a tensor of the wrong shape
-    │   └── LayerSelectionError              no layer matches, or one is too wide
+    │   └── LayerSelectionError              no layer matches
     ├── ClosedError (RuntimeError)           something was used where it has ended
     ├── NotObservedError (KeyError)          a layer has no reading in this snapshot
     ├── RanksError (RuntimeError)            processes of one training do not fit together
@@ -43,7 +43,7 @@ class ShapeError(ArgumentError):
 
 
 class LayerSelectionError(ArgumentError):
-    """The `layers` argument selects nothing, or a layer too wide to watch unasked."""
+    """The `layers` argument selects nothing."""
 
 
 class ClosedError(FathomError, RuntimeError):

@@ -265,7 +265,7 @@ class Monitor:
         if self._ranks.size > 1:
             place = f"rank {self._ranks.rank} of {self._ranks.size}; {place}"
         layers = [(facts, self._capture.layers[facts.name].rows) for facts in self._capture.facts]
-        table, memory = watched_table(layers)
+        table, memory = watched_table(layers, max_width=self.settings.max_width)
         chosen = ", ".join(f"{name}={value!r}" for name, value in self.settings.chosen().items())
         return f"{table}\n{self!r}: {memory}; {place}{f'; {chosen}' if chosen else ''}"
 

@@ -6,6 +6,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from fathom.errors import ArgumentError, choose
+from fathom.spectral.gathered import WIDEST_MATRIX
 from fathom.spectral.table import check_statistic
 from fathom.spectral.vectors import check_threshold
 
@@ -28,6 +29,7 @@ class Settings:
             (0, 1]; None for every row, as is 1.
         every: Observe every k-th step of each phase.
         max_samples: Stop a layer's window at so many samples.
+        max_width: Wider layers are sketched: see `Sketch`.
         statistics: Statistics to measure that eigenvalues alone do not give: `rankme`.
         keep: What the run keeps of a reading, one of `KEEP`.
         ranks: Whose rows count where many processes train, one of `RANKS`.
@@ -40,6 +42,7 @@ class Settings:
     budget: float | None = 0.02
     every: int = 1
     max_samples: int | None = None
+    max_width: int = 4096
     statistics: tuple[str, ...] = ()
     keep: str = "spectrum"
     ranks: str = "all"
@@ -58,6 +61,12 @@ class Settings:
         for name in self.statistics:
             check_statistic(name, where="watch: statistics")
         _check_count("every", self.every, fix="Pass 1 for every step.")
+        _check_count("max_width", self.max_width, fix="Pass 4096, the default.")
+        if self.max_width > WIDEST_MATRIX:
+            raise ArgumentError(
+                f"watch: max_width must be at most {WIDEST_MATRIX:,}, where a matrix takes 2 GiB, "
+                f"got {self.max_width:,}. Wider layers are sketched."
+            )
         for name, value in (("downsample", self.downsample), ("max_samples", self.max_samples)):
             if value is not None:
                 _check_count(name, value, fix="Pass an int such as 10_000, or None for no limit.")

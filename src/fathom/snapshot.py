@@ -1,5 +1,6 @@
 """Frozen records of what was measured; all that is downstream consumes these."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from statistics import fmean
@@ -65,23 +66,41 @@ class Reading:
 
     @property
     def eigenvalues(self) -> Tensor:
-        """(d,) float64, descending, in squared activation units."""
+        """(d,) float64, descending, in squared units; of a sketch the (l,) leading ones."""
         return self.spectrum.eigenvalues
 
     @property
     def statistics(self) -> Statistics:
-        """Every statistic by name; nan where no row counted."""
+        """Every statistic by name; nan where no row counted, or a sketch does not tell it."""
         return self.spectrum.statistics(self.threshold)
 
     @property
     def saturation(self) -> float:
-        """The intrinsic dimension over the width, in [0, 1]; nan where no row counted."""
+        """The intrinsic dimension over the width, in [0, 1]; nan where that is."""
         return self.statistics["saturation"]
 
     @property
     def intrinsic_dimension(self) -> float:
-        """How many directions carry `threshold` of the variance; nan where no row counted."""
+        """How many directions carry `threshold` of the variance.
+
+        nan where no row counted, or where it lies beyond what a sketch captured: see `at_least`.
+        """
         return self.statistics["intrinsic_dimension"]
+
+    @property
+    def at_least(self) -> float:
+        """A lower bound of the intrinsic dimension; itself, but where a sketch is behind."""
+        return self.spectrum.at_least(self.threshold)
+
+    @property
+    def sketched(self) -> bool:
+        """Whether the layer is too wide for its covariance, and a sketch stands for it."""
+        return self.spectrum.sketched
+
+    @property
+    def captured(self) -> float:
+        """The share of the total variance that the eigenvalues carry; below 1 of a sketch alone."""
+        return self.spectrum.captured
 
     @property
     def width(self) -> int:
@@ -105,10 +124,14 @@ class Reading:
 
     def __repr__(self) -> str:
         """Say the main numbers in a line."""
+        dimension: object = self.intrinsic_dimension
+        if self.sketched and self.rows and math.isnan(self.intrinsic_dimension):
+            dimension = f"> {self.at_least - 1}"
         return (
             f"Reading({self.layer.name}, {self.phase}: intrinsic dimension "
-            f"{self.intrinsic_dimension} of {self.width}, saturation {self.saturation:.3f}, "
+            f"{dimension} of {self.width}, saturation {self.saturation:.3f}, "
             f"{self.rows_per_width:.1f} rows per width, {self.status}"
+            f"{f', sketched, {self.captured:.1%} captured' if self.sketched else ''}"
             f"{f', {self.dropped} rows dropped' if self.dropped else ''})"
         )
 
@@ -284,8 +307,9 @@ class Snapshot(_Awaited):
             phase: `train` or `eval`.
 
         Returns:
-            Dimensionless, in [0, 1], over the linear and convolutional layers with rows; nan where
-            there is none.
+            Dimensionless, in [0, 1], over the linear and convolutional layers whose saturation is
+            known: not those without rows, or whose sketch does not tell it. nan where there is
+            none.
 
         Raises:
             ArgumentError: If there is no such phase.
@@ -293,11 +317,12 @@ class Snapshot(_Awaited):
         References:
             Shenk et al. 2019, "Spectral Analysis of Latent Representations", equation 2.
         """
-        counted = [
+        saturations = [
             reading.saturation
             for name, reading in self.phase(phase).items()
-            if reading.layer.kind in AVERAGED_KINDS and name != self.output_layer and reading.rows
+            if reading.layer.kind in AVERAGED_KINDS and name != self.output_layer
         ]
+        counted = [each for each in saturations if not math.isnan(each)]
         return fmean(counted) if counted else float("nan")
 
     def __repr__(self) -> str:

@@ -127,39 +127,6 @@ def test_a_model_without_layers_of_a_known_kind_can_be_watched_by_name() -> None
         assert monitor.snapshot(step=0).train["0"].rows == 9
 
 
-WIDE = 16_385
-
-
-@pytest.mark.parametrize(
-    "layers", [None, ["*"], ["wid*"], lambda name, module: isinstance(module, nn.Linear)]
-)
-def test_a_very_wide_layer_is_refused_unless_named(layers: Any) -> None:
-    model = nn.ModuleDict({"narrow": nn.Linear(2, 3), "wide": nn.Linear(1, WIDE)})
-    with pytest.raises(fathom.LayerSelectionError) as refusal:
-        fathom.watch(model, layers=layers)
-    for word in ("wide", "16,384", "16,385", "2 GiB", '"!wide"', 'layers=["*", "wide"]'):
-        assert word in str(refusal.value)
-    assert hooks_on(model) == 0
-
-
-@pytest.mark.parametrize(
-    ("layers", "watched"),
-    [(["wide"], ["wide"]), (["*", "wide"], ["narrow", "wide"]), (["*", "!wide"], ["narrow"])],
-)
-def test_a_very_wide_layer_is_watched_when_named_and_left_out_when_taken_away(
-    layers: list[str], watched: list[str]
-) -> None:
-    model = nn.ModuleDict({"narrow": nn.Linear(2, 3), "wide": nn.Linear(1, WIDE)})
-    with fathom.watch(model, layers=layers) as monitor:
-        assert monitor.layers == watched
-
-
-def test_a_layer_of_the_widest_width_is_not_refused() -> None:
-    model = nn.Linear(1, WIDE - 1)
-    with fathom.watch(model) as monitor:
-        assert monitor.layers == [""]
-
-
 def test_a_run_that_is_there_is_refused_and_no_hook_is_left(tmp_path: Path) -> None:
     model = nn.Linear(2, 2)
     with fathom.watch(model, tmp_path / "run") as monitor:

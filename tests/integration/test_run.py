@@ -215,6 +215,7 @@ def test_the_facts_of_the_run(tmp_path: Path) -> None:
         "budget": None,
         "every": 1,
         "max_samples": 9,
+        "max_width": 4096,
         "statistics": [],
         "keep": "spectrum",
         "ranks": "all",

@@ -20,9 +20,6 @@ from fathom.snapshot import LayerFacts
 Pick = Callable[[Any], Any]
 """What a module returned -> the tensor, features last, that is its output."""
 
-WIDEST = 16_384
-"""The widest layer that is watched without being named: its scatter takes 2 GiB."""
-
 _CONVOLUTIONS = (
     nn.Conv1d,
     nn.Conv2d,

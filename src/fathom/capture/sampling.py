@@ -12,6 +12,7 @@ from random import Random
 from typing import NamedTuple, Self
 
 from fathom.capture.rows import Rows
+from fathom.spectral.sketch import COLUMNS
 
 
 class Cost(NamedTuple):
@@ -19,7 +20,7 @@ class Cost(NamedTuple):
 
     Attributes:
         call: Of a call that is read, whatever its size.
-        square: Of each of the d² products that it adds to.
+        square: Of each of the d² products that it adds to, or d·l of a sketch.
         number: Of bringing a number of a feature map into rows; its neighbours lie far apart.
         near: Of a number whose neighbours are features of the same row.
         least: What a layer may cost at every call, however small it is.
@@ -69,15 +70,16 @@ class Plan(NamedTuple):
     enough: int = 0
 
 
-def plan_of(rows: Rows, arithmetic: float, budget: float) -> Plan:
+def plan_of(rows: Rows, arithmetic: float, budget: float, *, sketched: bool = False) -> Plan:
     """Find what to read so that it costs a share of the layer's own training.
 
-    Products of n rows take 2·n·d² operations.
+    Products of n rows take 2·n·d² operations, and 4·n·d·l of a sketch of l columns.
 
     Args:
         rows: What a call of the layer gives, all of it.
         arithmetic: What forward and backward of the call take, in operations.
         budget: The share.
+        sketched: Whether the layer is too wide for its own products.
 
     Returns:
         The shortest period that leaves most of the cost to rows, and the strides that go with it.
@@ -87,8 +89,10 @@ def plan_of(rows: Rows, arithmetic: float, budget: float) -> Plan:
     count, width = values.shape[:-1].numel(), values.shape[-1]
     number = cost.near if values.stride(-1) == 1 else cost.number
     allowed = max(budget * arithmetic, cost.least)
-    call = cost.call + cost.square * width**2 + cost.near * rows.gathered
-    each = width * (2 * width + number)
+    # A sketch's products are in float64: at 50,257 features it takes 20 ms a call for them.
+    products = 3 * COLUMNS if sketched else width
+    call = cost.call + cost.square * width * products + cost.near * rows.gathered
+    each = width * ((4 * COLUMNS if sketched else 2 * width) + number)
     # Small layers are read whole, at fewer calls.
     wanted = min(call / _CALL_SHARE, call + count * each) / allowed
     period = 1
@@ -190,12 +194,13 @@ class Sampler:
         """How many rows each row stands for that is read at this call."""
         return self.size * prod(() if self.plan is None else self.plan.strides)
 
-    def sample(self, rows: Rows, arithmetic: float) -> Rows:
+    def sample(self, rows: Rows, arithmetic: float, *, sketched: bool = False) -> Rows:
         """Return the rows of a call that are read.
 
         Args:
             rows: All of them.
             arithmetic: What forward and backward of the call take, in operations.
+            sketched: Whether the layer is too wide for its own products.
 
         Returns:
             Views of a part.
@@ -203,7 +208,7 @@ class Sampler:
         values = rows.values
         plan = self.plan
         if plan is None or len(plan.strides) != values.ndim - 1 or _outgrown(plan, rows):
-            plan = self.plan = plan_of(rows, arithmetic, self.budget)
+            plan = self.plan = plan_of(rows, arithmetic, self.budget, sketched=sketched)
         part = tuple(slice(self._draw.randrange(each), None, each) for each in plan.strides)
         # Packed sequences have rows of all samples on one axis, and some of most are read.
         if values.shape[rows.batch_axis] == rows.samples:

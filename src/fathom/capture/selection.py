@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from torch import nn
 
-from fathom.capture.layers import WIDEST, Layer, Pick, all_modules, known_layers, watchable
+from fathom.capture.layers import Layer, Pick, all_modules, known_layers, watchable
 from fathom.capture.modules import plain_name
 from fathom.errors import LayerSelectionError
 from fathom.settings import Settings
@@ -38,8 +38,7 @@ def select_layers(
         The layers, in order of registration, each module once.
 
     Raises:
-        LayerSelectionError: If nothing matches, a layer is too wide to be watched unasked, or a
-            pattern of `outputs` matches no watched layer.
+        LayerSelectionError: If nothing matches, or a pattern of `outputs` matches no watched layer.
     """
     everything = all_modules(model)
     if layers is not None and not callable(layers):
@@ -60,11 +59,6 @@ def select_layers(
             )
     else:
         chosen = _match(layers, [facts for facts, _ in everything], known_layers(model))
-    # Exact names alone say that somebody meant this very layer.
-    named = set() if layers is None or callable(layers) else set(layers)
-    for facts, _ in everything:
-        if facts.name in chosen and not named.intersection({facts.name, *facts.aliases}):
-            _refuse_wide(facts)
     picks = _picks(outputs, [facts for facts, _ in everything if facts.name in chosen])
     return watchable(model, chosen, settings, picks)
 
@@ -120,14 +114,3 @@ def _names_matching(pattern: str, candidates: list[LayerFacts]) -> set[str]:
         for facts in candidates
         if any(fnmatchcase(name, pattern) for name in (facts.name, *facts.aliases))
     }
-
-
-def _refuse_wide(facts: LayerFacts) -> None:
-    if facts.width is not None and facts.width > WIDEST:
-        gibibytes = 8 * facts.width**2 / 2**30
-        raise LayerSelectionError(
-            f"watch: a layer must be at most {WIDEST:,} wide unless layers names it, got "
-            f"{facts.name} of width {facts.width:,}: {gibibytes:,.0f} GiB of memory a phase. Leave "
-            f'it out with layers=["*", "!{facts.name}"], or name it: '
-            f'layers=["*", "{facts.name}"]. A snapshot then takes minutes.'
-        )

@@ -11,6 +11,7 @@ from fathom.capture.window import Window
 from fathom.errors import ArgumentError, ShapeError
 from fathom.snapshot import PHASES, Phase
 from fathom.spectral.moments import Moments
+from fathom.spectral.sketch import Sketch
 
 State = dict[str, Tensor]
 
@@ -18,6 +19,7 @@ MakeSampler = Callable[[str, Phase, Sequence[int]], Sampler | None]
 
 # With the number of dimensions of each.
 _MOMENTS = {"count": 0, "mean": 1, "scatter": 2, "dropped": 0, "heaviest": 0}
+_SKETCH = {"count": 0, "mean": 1, "products": 2, "squares": 1, "dropped": 0, "heaviest": 0}
 _NUMBERS = ("resolution", "samples", "calls", "skipped", "padded")
 
 
@@ -82,7 +84,8 @@ def windows_of(
 
 def _window(layer: Layer, phase: str, parts: Mapping[str, Tensor]) -> Window:
     name, width = layer.facts.name, layer.facts.width
-    missing = {*_NUMBERS, *(_MOMENTS if "mean" in parts else ())} - parts.keys()
+    needed = _SKETCH if "signs" in parts else _MOMENTS
+    missing = {*_NUMBERS, *(needed if "mean" in parts else ())} - parts.keys()
     if missing:
         raise ArgumentError(
             f"load_state_dict: state of {name} must be whole, got one without "
@@ -96,13 +99,7 @@ def _window(layer: Layer, phase: str, parts: Mapping[str, Tensor]) -> Window:
                 f"load_state_dict: {name} must have width {width}, got {found}. "
                 "This state is of another model."
             )
-        for part, dimensions in _MOMENTS.items():
-            if parts[part].shape != (found,) * dimensions:
-                raise ShapeError(
-                    f"load_state_dict: {part} of {name} must have shape {(found,) * dimensions}, "
-                    f"got {tuple(parts[part].shape)}. Pass what Monitor.state_dict() returned."
-                )
-        moments = Moments.of_state(parts, device=layer.home())
+        moments = _moments(layer, found, parts)
     return Window(
         layer=layer,
         phase="train" if phase == "train" else "eval",
@@ -113,3 +110,16 @@ def _window(layer: Layer, phase: str, parts: Mapping[str, Tensor]) -> Window:
         skipped=int(parts["skipped"]),
         padded=int(parts["padded"]),
     )
+
+
+def _moments(layer: Layer, width: int, parts: Mapping[str, Tensor]) -> Moments | Sketch:
+    kind = Sketch if "signs" in parts else Moments
+    columns = parts["signs"].numel() if kind is Sketch else width
+    for part, dimensions in (_SKETCH if kind is Sketch else _MOMENTS).items():
+        shape = (width, columns)[:dimensions]
+        if parts[part].shape != shape:
+            raise ShapeError(
+                f"load_state_dict: {part} of {layer.facts.name} must have shape {shape}, got "
+                f"{tuple(parts[part].shape)}. Pass what Monitor.state_dict() returned."
+            )
+    return kind.of_state(parts, device=layer.home())

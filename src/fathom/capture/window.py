@@ -7,13 +7,14 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from fathom.capture.arithmetic import training_arithmetic
-from fathom.capture.layers import WIDEST, Layer, home_of
+from fathom.capture.layers import Layer, home_of
 from fathom.capture.sampling import Sampler
 from fathom.errors import ShapeError
 from fathom.settings import Settings
 from fathom.snapshot import Phase
-from fathom.spectral.gathered import Gathered
+from fathom.spectral.gathered import Gathered, is_sketched
 from fathom.spectral.moments import Moments
+from fathom.spectral.sketch import WIDEST, Sketch
 
 
 @dataclass(eq=False, slots=True)
@@ -38,11 +39,11 @@ class Window(Gathered):
         Args:
             output: The part of it that is read. Nothing of it is kept.
             mask: (b, t) bool, the real positions; None where all are.
-            settings: Says how many samples may count.
+            settings: Says how many samples may count, and what is wide.
 
         Raises:
             ShapeError: If the output cannot be read, or its width is not that of earlier calls, or
-                is too large and was not known when the layer was chosen.
+                is too large even for a sketch.
         """
         limit = None
         if settings.max_samples is not None:
@@ -52,22 +53,22 @@ class Window(Gathered):
         rows = self.layer.read(output, limit, mask)
         if rows.values.is_meta:
             return
+        wide = is_sketched(rows.values.shape[-1], max_width=settings.max_width)
         weight = 1
         if self.sampler is not None and rows.values.numel():
             numbers, width = output.data.numel(), rows.values.shape[-1]
             arithmetic = training_arithmetic(self.layer.module, numbers, width=width)
-            rows = self.sampler.sample(rows, arithmetic)
+            rows = self.sampler.sample(rows, arithmetic, sketched=wide)
             weight = self.sampler.weight
         values, keep = rows.values, rows.keep
         if self.moments is None:
-            width = values.shape[-1]
-            if width > WIDEST and width != self.layer.facts.width:
+            width, device = values.shape[-1], home_of(values.device)
+            if width > WIDEST:
                 raise ShapeError(
-                    f"rows must be at most {WIDEST:,} wide where the width was not known at watch, "
-                    f"got {width:,}: {8 * width**2 / 2**30:,.0f} GiB of memory. Reduce them with "
-                    'downsample= or conv="mean".'
+                    f"rows must be at most {WIDEST:,} wide, where a sketch takes 2 GiB of memory, "
+                    f'got {width:,}. Reduce them with downsample= or conv="mean".'
                 )
-            self.moments = Moments.zeros(width, device=home_of(values.device))
+            self.moments = (Sketch if wide else Moments).zeros(width, device=device)
         self.moments.update(values, keep=keep, weight=weight)
         if keep is not None:
             self.padded = self.padded + (~keep).sum()

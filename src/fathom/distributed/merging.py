@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from fathom.spectral.gathered import Counts, Gathered
 from fathom.spectral.moments import Moments
+from fathom.spectral.sketch import Sketch
 from fathom.spectral.spectrum import Spectrum
 
 Key = tuple[str, str]
@@ -21,7 +22,8 @@ class Merged:
         counts: By layer and phase.
         spectra: By layer and phase, without those that failed.
         failures: Why a layer has no spectrum, by its name.
-        moments: By layer and phase, on the process that records, where they were asked for.
+        moments: By layer and phase, on the process that records, where they were asked for;
+            without sketches, which have no covariance.
     """
 
     counts: dict[Key, Counts] = field(default_factory=dict)
@@ -118,7 +120,7 @@ class Alone:
         for key, each in mine.items():
             if each.moments is not None:
                 merged.counts[key] = each.counts()
-                if keep:
+                if keep and isinstance(each.moments, Moments):
                     merged.moments[key] = each.moments
                 merged.add(key, decomposed(each.moments, each.resolution, with_rankme))
         return merged
@@ -127,7 +129,7 @@ class Alone:
         """See `Ranks`."""
 
 
-def decomposed(moments: Moments, resolution: float, with_rankme: bool) -> Spectrum | str:
+def decomposed(moments: Moments | Sketch, resolution: float, with_rankme: bool) -> Spectrum | str:
     """Return the spectrum of some moments, or why there is none; never raise.
 
     Args:

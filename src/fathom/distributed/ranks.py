@@ -4,39 +4,19 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from itertools import chain
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
 
 from fathom.distributed.meeting import TOLD_AFTER, Meeting, advice
 from fathom.distributed.merging import Key, Merged, decomposed
+from fathom.distributed.parts import Parts, columns_of, joined, no_parts, parts_about, work_of
+from fathom.distributed.shares import Share, owners_of, totals_of
 from fathom.errors import ArgumentError, RanksError, warn
-from fathom.spectral.gathered import Counts, Gathered
+from fathom.spectral.gathered import Gathered
 from fathom.spectral.moments import Moments
-
-
-class _Share(NamedTuple):
-    """What a rank says of its rows of a layer before it shares their moments."""
-
-    width: int
-    rows: int
-    heaviest: int
-    resolution: float
-    counts: Counts
-
-    @classmethod
-    def total(cls, shares: list[Self]) -> Self:
-        """Return the share of all ranks together."""
-        return cls(
-            shares[0].width,
-            sum(share.rows for share in shares),
-            max(share.heaviest for share in shares),
-            max(share.resolution for share in shares),
-            Counts(*(sum(column) for column in zip(*(s.counts for s in shares), strict=True))),
-        )
-
+from fathom.spectral.sketch import Sketch
 
 # A rank that dies breaks its connections, which ends a collective at once; so what is shared once
 # all ranks are there may take its time, as wide layers take minutes to decompose.
@@ -113,8 +93,9 @@ class AllRanks:
         with self._reaching():
             own = {key: each.moments for key, each in mine.items() if each.moments is not None}
             said = {
-                key: _Share(
+                key: Share(
                     moments.width,
+                    columns_of(moments),
                     int(moments.count),
                     moments.heaviest,
                     each.resolution,
@@ -124,22 +105,32 @@ class AllRanks:
                 if (moments := own.get(key)) is not None
             }
             merged = Merged()
-            totals = _totals(self._gather(said), merged)
-            owners = owners_of({key: total.width for key, total in totals.items()}, self.size)
+            totals = totals_of(self._gather(said), merged)
+            works = {key: work_of(total.width, total.columns) for key, total in totals.items()}
+            owners = owners_of(works, self.size)
             means = self._means(totals, own)
-            scatters = self._scatters(totals, own, means, owners)
+            sums = self._sums(totals, own, means, owners)
             complete, decided = {}, {}
-            for key, (scatter, arrival) in scatters.items():
-                arrival.wait()
-                complete[key] = _moments(totals[key], means[key], scatter)
+            for key, (parts, arrivals) in sums.items():
+                for arrival in arrivals:
+                    arrival.wait()
+                total = totals[key]
+                complete[key] = joined(
+                    parts,
+                    means[key],
+                    rows=total.rows,
+                    dropped=total.counts.dropped,
+                    heaviest=total.heaviest,
+                )
                 if owners[key] == self.rank:
                     decided[key] = decomposed(complete[key], totals[key].resolution, with_rankme)
             for part in self._gather(decided):
                 for key, found in part.items():
                     merged.add(key, found)
             if keep:
-                self._hand_over(complete, owners)
-                merged.moments = complete if self.rank == 0 else {}
+                whole = {key: each for key, each in complete.items() if isinstance(each, Moments)}
+                self._hand_over(whole, owners)
+                merged.moments = whole if self.rank == 0 else {}
             merged.counts = {key: total.counts for key, total in totals.items()}
             return merged
 
@@ -157,7 +148,9 @@ class AllRanks:
         distributed.all_gather_object(everyone, mine, group=self._group)
         return everyone
 
-    def _means(self, totals: Mapping[Key, _Share], own: Mapping[Key, Moments]) -> dict[Key, Tensor]:
+    def _means(
+        self, totals: Mapping[Key, Share], own: Mapping[Key, Moments | Sketch]
+    ) -> dict[Key, Tensor]:
         """Return the mean of all ranks' rows, by layer and phase."""
         sums = [
             own[key].mean.cpu() * int(own[key].count)
@@ -175,27 +168,28 @@ class AllRanks:
             for (key, total), part in zip(totals.items(), parts, strict=True)
         }
 
-    def _scatters(
+    def _sums(
         self,
-        totals: Mapping[Key, _Share],
-        own: Mapping[Key, Moments],
+        totals: Mapping[Key, Share],
+        own: Mapping[Key, Moments | Sketch],
         means: Mapping[Key, Tensor],
         owners: Mapping[Key, int],
-    ) -> dict[Key, tuple[Tensor, distributed.Work]]:
-        """Begin to add up the ranks' scatters, about the mean of all, each at its owner."""
+    ) -> dict[Key, tuple[Parts, list[distributed.Work]]]:
+        """Begin to add up what the ranks have, about the mean of all, each layer at its owner."""
         under_way = {}
         for key, total in totals.items():
             if key in own:
-                apart = own[key].mean.cpu() - means[key]
-                scatter = own[key].scatter.cpu()
-                scatter.addr_(apart, apart, alpha=int(own[key].count))
+                parts = parts_about(own[key], means[key])
             else:
-                scatter = torch.zeros(total.width, total.width, dtype=torch.float64, device="cpu")
-            arrival = distributed.reduce(
-                scatter, group=self._group, group_dst=owners[key], async_op=True
-            )
-            assert arrival is not None
-            under_way[key] = scatter, arrival
+                parts = no_parts(total.width, total.columns)
+            arrivals = []
+            for part in parts:
+                arrival = distributed.reduce(
+                    part, group=self._group, group_dst=owners[key], async_op=True
+                )
+                assert arrival is not None
+                arrivals.append(arrival)
+            under_way[key] = parts, arrivals
         return under_way
 
     def _hand_over(self, complete: Mapping[Key, Moments], owners: Mapping[Key, int]) -> None:
@@ -250,48 +244,3 @@ class AllRanks:
                 if not self._store.check([key]) or int(self._store.get(key)) < self._heard:
                     missing.append(str(rank))
         return missing
-
-
-def owners_of(widths: Mapping[Key, int], size: int) -> dict[Key, int]:
-    """Share the decompositions among the ranks: the widest first, each to who has the least.
-
-    Args:
-        widths: By layer and phase; the same on every rank.
-        size: How many ranks there are.
-
-    Returns:
-        The rank that decomposes each.
-    """
-    load = [0] * size
-    owners = {}
-    for key in sorted(widths, key=lambda key: (-widths[key], key)):
-        owners[key] = load.index(min(load))
-        # A decomposition takes time in proportion to the cube of the width.
-        load[owners[key]] += widths[key] ** 3
-    return {key: owners[key] for key in widths}
-
-
-def _totals(said: list[dict[Key, _Share]], merged: Merged) -> dict[Key, _Share]:
-    """Return what all ranks have together, in an order that is the same on each of them."""
-    totals = {}
-    for key in dict.fromkeys(chain.from_iterable(said)):
-        shares = [of_rank[key] for of_rank in said if key in of_rank]
-        if len(widths := sorted({share.width for share in shares})) > 1:
-            merged.add(
-                key,
-                f"RanksError: the width must be the same on every rank, got {widths}. "
-                "Give every rank inputs of the same size.",
-            )
-        else:
-            totals[key] = _Share.total(shares)
-    return totals
-
-
-def _moments(total: _Share, mean: Tensor, scatter: Tensor) -> Moments:
-    return Moments(
-        count=torch.tensor(total.rows, device="cpu"),
-        mean=mean,
-        scatter=scatter,
-        dropped=torch.tensor(total.counts.dropped, device="cpu"),
-        heaviest=total.heaviest,
-    )

@@ -6,6 +6,10 @@ from typing import NamedTuple
 from torch import Tensor
 
 from fathom.spectral.moments import Moments
+from fathom.spectral.sketch import COLUMNS, Sketch
+
+WIDEST_MATRIX = 16_384
+"""The widest layer whose scatter is held: it takes 2 GiB."""
 
 
 class Counts(NamedTuple):
@@ -24,19 +28,49 @@ class Counts(NamedTuple):
     padded: int
 
 
+def is_sketched(width: int, *, max_width: int) -> bool:
+    """Tell whether a layer is sketched: one no wider than a sketch has columns never is.
+
+    Args:
+        width: d.
+        max_width: The widest that is not.
+
+    Returns:
+        True where `Sketch` takes the place of `Moments`.
+    """
+    return width > max(max_width, COLUMNS)
+
+
+def memory_of(width: int, *, max_width: int) -> int:
+    """Return the bytes that the moments of a layer take in both phases.
+
+    Args:
+        width: d.
+        max_width: The widest that is not sketched.
+
+    Returns:
+        Twice 8·d², and 4·d² of products that wait to join it; of l columns twice 8·d·l, and d·l of
+        signs, which layers of one width share.
+    """
+    if is_sketched(width, max_width=max_width):
+        return 2 * 8 * width * COLUMNS + width * COLUMNS
+    return 2 * 12 * width**2
+
+
 @dataclass(eq=False, slots=True, kw_only=True)
 class Gathered:
     """Moments, and what is behind them.
 
     Attributes:
-        moments: None until the first rows, which tell the width and the device.
+        moments: None until the first rows, which tell the width and the device; of a wide layer a
+            sketch.
         resolution: The relative step from one number to the next in the coarsest type of rows.
         samples: Samples behind the rows.
         calls: Calls that were read.
         padded: Rows left out because they are padding; a tensor where to look would cost.
     """
 
-    moments: Moments | None = None
+    moments: Moments | Sketch | None = None
     resolution: float = 0.0
     samples: int = 0
     calls: int = 0

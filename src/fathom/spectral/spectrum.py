@@ -9,7 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fathom.errors import ArgumentError
 from fathom.spectral.moments import Moments
+from fathom.spectral.nystrom import leading
+from fathom.spectral.remainder import Remainder
+from fathom.spectral.sketch import Sketch
 from fathom.spectral.statistics import idle_features, rankme
 from fathom.spectral.table import SPECTRAL_STATISTICS, Statistics
 
@@ -28,51 +32,85 @@ class Spectrum:
     """Descending eigenvalues of a covariance, clipped at 0.
 
     Attributes:
-        eigenvalues: (d,) float64 on the CPU, in squared activation units. Their ratios to the
-            largest are rounded to float32, which is what a run keeps: live and from disk, every
-            number is the same to the bit.
+        eigenvalues: (d,) float64 on the CPU, in squared activation units; of a sketch the (l,)
+            leading ones, none above the true one. Their ratios to the largest are rounded to
+            float32, which is what a run keeps: live and from disk, every number is the same to the
+            bit.
         rows: n, the rows behind the covariance.
         measured: Statistics that eigenvalues alone cannot give (`idle_features`, and `rankme`
             where it was asked for), by name.
         rounding: The share of the total variance that may be the rounding of the activations' own
             type, in bf16 say, where their mean is far above their spread.
+        remainder: Of a sketch, what is known beside its eigenvalues; else None.
     """
 
     eigenvalues: Tensor
     rows: int
     measured: Mapping[str, float] = field(default_factory=dict)
     rounding: float = 0.0
+    remainder: Remainder | None = None
 
     @classmethod
-    def of(cls, moments: Moments, *, with_rankme: bool = False, resolution: float = 0.0) -> Self:
+    def of(
+        cls, moments: Moments | Sketch, *, with_rankme: bool = False, resolution: float = 0.0
+    ) -> Self:
         """Decompose the covariance of some moments.
 
         Args:
-            moments: Of n rows of d features.
-            with_rankme: Measure RankMe too, which takes a second decomposition.
+            moments: Of n rows of d features, or a sketch of them.
+            with_rankme: Measure RankMe too, which takes a second decomposition; nan of a sketch.
             resolution: The relative step from one number to the next in the type of the rows.
 
         Returns:
             The spectrum, on the CPU.
         """
         rows = moments.rows
-        covariance = moments.covariance()
-        measured = {"idle_features": idle_features(covariance.diagonal(), mean=moments.mean)}
+        # A number is off by up to half a step either way, evenly: a variance of step² / 12.
+        noise = float((resolution * moments.mean).square().sum()) / 12
+        if isinstance(moments, Sketch):
+            return cls._of_sketch(moments, with_rankme=with_rankme, noise=noise)
         # Rows that count for less than others are still rows.
         most = int(moments.count)
+        covariance = moments.covariance()
+        measured = {"idle_features": idle_features(covariance.diagonal(), mean=moments.mean)}
         if with_rankme:
             measured["rankme"] = second_moment_rankme(covariance, moments.mean, rows=most)
         # n rows leave n - 1 directions about their own mean.
         eigenvalues = _eigenvalues(covariance, rank=most - 1)
-        # A number is off by up to half a step either way, evenly: a variance of step² / 12.
-        noise = float((resolution * moments.mean).square().sum()) / 12
         total = float(eigenvalues.sum())
         return cls(eigenvalues, rows, measured, rounding=noise / total if total > 0 else 0.0)
+
+    @classmethod
+    def _of_sketch(cls, sketch: Sketch, *, with_rankme: bool, noise: float) -> Self:
+        found = leading(sketch)
+        count = int(sketch.count)
+        variances = sketch.squares / max(count, 1)
+        measured = {"idle_features": idle_features(variances, mean=sketch.mean)}
+        if with_rankme:
+            measured["rankme"] = float("nan")
+        found.eigenvalues[max(count - 1, 0) :] = 0
+        return cls(
+            rounded(found.eigenvalues),
+            sketch.rows,
+            measured,
+            rounding=noise / found.total if found.total > 0 else 0.0,
+            remainder=Remainder(sketch.width, found.total, found.residual),
+        )
 
     @property
     def width(self) -> int:
         """d, the number of features."""
-        return self.eigenvalues.shape[0]
+        return self.eigenvalues.shape[0] if self.remainder is None else self.remainder.width
+
+    @property
+    def sketched(self) -> bool:
+        """Whether this is of a sketch: the leading eigenvalues, and the exact total variance."""
+        return self.remainder is not None
+
+    @property
+    def captured(self) -> float:
+        """The share of the total variance that the eigenvalues carry; below 1 of a sketch alone."""
+        return 1.0 if self.remainder is None else self.remainder.captured(self.eigenvalues)
 
     @property
     def rows_per_width(self) -> float:
@@ -99,15 +137,44 @@ class Spectrum:
             threshold: Fraction of the total variance, in (0, 1].
 
         Returns:
-            Name to number; all nan where there are no rows.
+            Name to number; all nan where there are no rows, and of a sketch those that it does not
+            settle: see `Remainder.statistics`.
         """
         measured = self.measured
+        if self.remainder is not None:
+            found = self.remainder.statistics(self.eigenvalues, threshold=threshold)
+            measured = {**measured, **found}
         if self.rows == 0:
             measured = dict.fromkeys((*SPECTRAL_STATISTICS, *measured), float("nan"))
         return Statistics(self.eigenvalues, threshold, measured)
 
+    def at_least(self, threshold: float = 0.99) -> float:
+        """Return a lower bound of the intrinsic dimension: itself, but where a sketch is behind.
+
+        Args:
+            threshold: Fraction of the total variance, in (0, 1].
+
+        Returns:
+            A count of directions, in 0..d; nan where there are no rows.
+        """
+        if self.remainder is None or self.rows == 0:
+            return self.statistics(threshold)["intrinsic_dimension"]
+        return self.remainder.at_least(self.eigenvalues, threshold=threshold)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Give the eigenvalues to NumPy, and so to every function of eigenvalues."""
+        """Give the eigenvalues to NumPy, and so to every function of eigenvalues.
+
+        Returns:
+            (d,).
+
+        Raises:
+            ArgumentError: If a sketch is behind: such a function would take some for all.
+        """
+        if self.remainder is not None:
+            raise ArgumentError(
+                f"Spectrum: eigenvalues must be all {self.width:,}, got the "
+                f"{len(self.eigenvalues)} leading ones of a sketch. Take its statistics(threshold)."
+            )
         return np.array(self.eigenvalues.numpy(), dtype=dtype)
 
 

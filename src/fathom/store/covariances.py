@@ -82,7 +82,10 @@ def read_covariance(
     with safe_open(path, framework="pt") as file:
         key = f"{phase}/{layer}"
         if f"{key}/covariance" not in file.keys():  # noqa: SIM118 - it is no dict
-            raise RunNotFoundError(f"run: {path.name} must hold {key}, got none of that name.")
+            raise RunNotFoundError(
+                f"run: {path.name} must hold {key}, got none of that name. Layers wider than "
+                "max_width are sketched, and have none."
+            )
         return file.get_tensor(f"{key}/covariance"), file.get_tensor(f"{key}/mean")
 
 

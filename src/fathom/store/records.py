@@ -7,6 +7,7 @@ body and the blob goes with it. It finds every flipped byte, and costs microseco
 import json
 import zlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from fathom.errors import DamagedRecordError
 from fathom.snapshot import LayerFacts, Reading, Snapshot
+from fathom.spectral.remainder import Remainder
 from fathom.spectral.spectrum import Spectrum
 
 
@@ -116,6 +118,8 @@ def snapshot_body(snapshot: Snapshot, *, time: float) -> dict[str, Any]:
 
 def reading_body(reading: Reading) -> dict[str, Any]:
     """Return what is kept of a reading beside its key and its eigenvalues."""
+    remainder = reading.spectrum.remainder
+    beyond = {} if remainder is None else {"remainder": asdict(remainder)}
     return {
         "rows": reading.rows,
         "samples": reading.samples,
@@ -125,15 +129,23 @@ def reading_body(reading: Reading) -> dict[str, Any]:
         "threshold": reading.threshold,
         "measured": dict(reading.spectrum.measured),
         "rounding": reading.spectrum.rounding,
+        **beyond,
     }
 
 
 def reading_of(facts: LayerFacts, phase: str, body: Mapping[str, Any], blob: bytes) -> Reading:
     """Return the reading that `reading_body` and `packed` were given."""
+    beyond = body.get("remainder")
     return Reading(
         layer=facts,
         phase="train" if phase == "train" else "eval",
-        spectrum=Spectrum(unpacked(blob), body["rows"], body["measured"], body["rounding"]),
+        spectrum=Spectrum(
+            unpacked(blob),
+            body["rows"],
+            body["measured"],
+            body["rounding"],
+            None if beyond is None else Remainder(**beyond),
+        ),
         samples=body["samples"],
         calls=body["calls"],
         dropped=body["dropped"],

@@ -210,7 +210,7 @@ class Run:
         if kept is None:
             raise RunNotFoundError(
                 f"Run.covariance: step must be one with covariances, got {step}, which has none. "
-                'Watch with keep="covariance" to keep them.'
+                'Watch with keep="covariance" to keep those of layers up to max_width.'
             )
         return read_covariance(self.path, kept, phase, layer)
 

@@ -32,7 +32,10 @@ def tidy(run: Run, *, threshold: float | None = None) -> Iterator[TidyRow]:
         for phase in PHASES:
             for name, reading in snapshot.phase(phase).items():
                 layer = (name, reading.layer.kind, reading.width, reading.rows, reading.samples)
-                for statistic, value in reading.statistics.items():
+                numbers = dict(reading.statistics)
+                if reading.sketched:
+                    numbers |= {"at_least": reading.at_least, "captured": reading.captured}
+                for statistic, value in numbers.items():
                     yield (snapshot.step, phase, *layer, statistic, float(value))
 
 

@@ -38,8 +38,8 @@ def layer_rows(readings: Mapping[str, Reading], *, sort: str = "order") -> list[
         sort: A key of `SORTS`.
 
     Returns:
-        Rows with layer, kind, width, intrinsic_dimension, saturation, rows, rows_per_width,
-        status, samples, calls, dropped and padded.
+        Rows with layer, kind, width, intrinsic_dimension, at_least, saturation, sketched, captured,
+        rows, rows_per_width, status, samples, calls, dropped and padded.
     """
     rows = [
         {
@@ -47,7 +47,10 @@ def layer_rows(readings: Mapping[str, Reading], *, sort: str = "order") -> list[
             "kind": reading.layer.kind,
             "width": reading.width,
             "intrinsic_dimension": reading.intrinsic_dimension,
+            "at_least": reading.at_least,
             "saturation": reading.saturation,
+            "sketched": reading.sketched,
+            "captured": reading.captured,
             "rows": reading.rows,
             "rows_per_width": reading.rows_per_width,
             "status": reading.status,
@@ -158,7 +161,7 @@ def _table(rows: list[Row], console: Console) -> Table:
             cells.append(row["kind"])
         cells += [
             str(row["width"]),
-            _number(row["intrinsic_dimension"], "d"),
+            _dimension(row),
             Text.assemble(f"{_number(row['saturation'], '.3f'):>5} ", (drawn, "blue")),
         ]
         if layout.rows:
@@ -190,6 +193,9 @@ def _footer(snapshot: Snapshot, phase: str) -> list[str]:
             "coarse: the activations' type is too coarse for their mean, so the dimension is too "
             "high; watch in float32"
         )
+    if beyond := [row for row in layer_rows(snapshot.phase(phase)) if _is_beyond(row)]:
+        names = ", ".join(f"{row['layer']} ({row['captured']:.1%} captured)" for row in beyond)
+        lines.append(f"sketched: {names}: the dimension is not known, > is a lower bound")
     for name, reading in snapshot.phase(phase).items():
         if reading.dropped:
             lines.append(f"{name}: {reading.dropped} rows with NaN or infinity were left out")
@@ -208,6 +214,17 @@ def _by_reason(reasons: Mapping[str, str]) -> list[tuple[str, str]]:
         (reason, ", ".join(name or "(model)" for name, why in reasons.items() if why == reason))
         for reason in dict.fromkeys(reasons.values())
     ]
+
+
+def _dimension(row: Row) -> str:
+    return (
+        f"> {row['at_least'] - 1}" if _is_beyond(row) else _number(row["intrinsic_dimension"], "d")
+    )
+
+
+def _is_beyond(row: Row) -> bool:
+    """Tell whether there is a dimension, but a sketch does not tell it."""
+    return bool(row["sketched"] and row["rows"] and math.isnan(row["intrinsic_dimension"]))
 
 
 def _few(count: float) -> str:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D as HuggingFaceConv1D
 
-from fathom.capture.layers import WIDEST, Layer, known_layers
+from fathom.capture.layers import Layer, known_layers
 from fathom.capture.selection import LayerFilter, select_layers
 from fathom.errors import LayerSelectionError
 from fathom.settings import Settings
@@ -193,38 +193,10 @@ def test_a_model_without_known_layers_is_refused() -> None:
     assert names(model, ["1"]) == ["1"]
 
 
-@pytest.fixture
-def wide() -> nn.Module:
+def test_the_head_of_a_language_model_is_watched_unasked() -> None:
     with torch.device("meta"):
-        return nn.ModuleDict(
-            {
-                "body": nn.Linear(4, WIDEST),
-                "lm_head": nn.Linear(4, 50_257),
-            }
-        )
-
-
-@pytest.mark.parametrize(
-    "layers", [None, ["*"], ["lm_*"], lambda name, module: name == "lm_head"], ids=str
-)
-def test_a_layer_too_wide_is_refused_with_its_memory(wide: nn.Module, layers: Any) -> None:
-    message = r"at most 16,384 wide .*got lm_head of width 50,257: 19 GiB of memory"
-    with pytest.raises(LayerSelectionError, match=message) as caught:
-        names(wide, layers)
-    assert 'layers=["*", "!lm_head"]' in str(caught.value)
-    assert 'layers=["*", "lm_head"]' in str(caught.value)
-
-
-def test_a_wide_layer_can_be_named_or_left_out(wide: nn.Module) -> None:
-    assert names(wide, ["lm_head"]) == ["lm_head"]
-    assert names(wide, ["*", "lm_head"]) == ["body", "lm_head"]
-    assert names(wide, ["*", "!lm_head"]) == ["body"]
-
-
-def test_a_wide_layer_can_be_named_by_an_alias() -> None:
-    with torch.device("meta"):
-        head = nn.Linear(4, 20_000)
-    assert names(nn.ModuleDict({"a": head, "b": head}), ["b"]) == ["a"]
+        model = nn.ModuleDict({"body": nn.Linear(4, 8), "lm_head": nn.Linear(4, 50_257)})
+    assert names(model, None) == names(model, ["*"]) == ["body", "lm_head"]
 
 
 @pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")

@@ -10,6 +10,7 @@ import torch
 
 from fathom.errors import DamagedRecordError
 from fathom.snapshot import LayerFacts, Reading, Snapshot
+from fathom.spectral.remainder import Remainder
 from fathom.spectral.spectrum import Spectrum, rounded
 from fathom.store.records import (
     layer_body,
@@ -184,6 +185,20 @@ def test_a_reading_comes_back(phase: str) -> None:
     assert (back.dropped, back.threshold) == (3, 0.9)
     assert dict(back.statistics) == dict(reading.statistics)
     assert torch.equal(back.eigenvalues, reading.eigenvalues)
+
+
+@pytest.mark.parametrize("remainder", [None, Remainder(width=50_257, total=0.1, norm=1 / 3)])
+def test_a_sketch_comes_back_and_others_are_as_they_always_were(
+    remainder: Remainder | None,
+) -> None:
+    spectrum = Spectrum(spectrum_like(16, largest=0.03), 700, {}, 0.0, remainder)
+    facts = LayerFacts("a", "linear", "Linear", 50_257)
+    reading = Reading(facts, "eval", spectrum, samples=7, calls=1, dropped=0, threshold=0.9)
+    body = json.loads(json.dumps(reading_body(reading)))
+    assert ("remainder" in body) == reading.sketched == (remainder is not None)
+    back = reading_of(facts, "eval", body, packed(spectrum.eigenvalues))
+    assert back.spectrum.remainder == remainder
+    assert repr(dict(back.statistics)) == repr(dict(reading.statistics))
 
 
 def test_a_snapshot_body_keeps_all_but_the_readings() -> None:
