@@ -11,7 +11,6 @@ from fathom.recorder import Recorder
 from fathom.settings import Settings
 from fathom.snapshot import PHASES, LayerFacts, Measured, Reading, Readings, Snapshot
 from fathom.spectral.gathered import Gathered
-from fathom.spectral.moments import Moments
 
 
 @dataclass(slots=True)
@@ -154,7 +153,7 @@ def handed_over(windows: Iterable[Window]) -> dict[Key, Gathered]:
     for each in windows:
         moments = each.moments
         if moments is not None and moments.mean.device.type != "cpu":
-            moments = Moments.zeros(moments.width, device="cpu").merge(moments)
+            moments = type(moments).of_state(moments.state(), device="cpu")
         gathered[each.layer.facts.name, str(each.phase)] = Gathered(
             moments=moments,
             resolution=each.resolution,
