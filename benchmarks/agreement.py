@@ -75,5 +75,5 @@ def _epoch(device: Device, images: int | None, **options: Any) -> Snapshot:
             loss.backward()
             optimiser.step()
         snapshot = monitor.snapshot(step=0)
-        getattr(snapshot, "wait", lambda: None)()
+        snapshot.wait()
     return snapshot

@@ -88,7 +88,7 @@ def _fathom(model: nn.Module, inputs: Tensor, device: Device, times: int) -> tup
             start = time.perf_counter()
             snapshot = monitor.snapshot(step)
             held.append(time.perf_counter() - start)
-            getattr(snapshot, "wait", lambda: None)()
+            snapshot.wait()
             done.append(time.perf_counter() - start)
     return median(held), median(done)
 

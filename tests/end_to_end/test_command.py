@@ -187,8 +187,9 @@ def test_the_demo_trains_shows_and_may_be_repeated(command: Command, tmp_path: P
     assert len(opened.layers) == 8
     assert opened.metrics["accuracy"][-1] > 0.9
     snapshot = opened.snapshot()
-    assert snapshot.train["features.0"].samples == 1437
-    assert snapshot.eval["features.0"].samples == 360
+    # Within the budget some of the images are read: 1,437 in training and 360 held out.
+    assert 100 < snapshot.train["features.0"].samples <= 1437
+    assert 100 < snapshot.eval["features.0"].samples <= 360
     assert snapshot.output_layer == "classifier.2"
 
 
