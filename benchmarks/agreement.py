@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from machine import Device
-from report import Section
+from report import Goal, Section
 from torch.nn import functional
 
 import fathom
@@ -60,7 +60,9 @@ def section(device: Device, *, images: int | None = None) -> Section:
         )
     largest = f"{max(differences):.4f}" if differences else "none"
     text = _TEXT.format(largest=largest, settled=len(differences), layers=len(exact.train))
-    return Section("Default against exact", text, _COLUMNS, rows)
+    claim = "default against exact, settled layers: largest difference in saturation"
+    goal = Goal(claim, max(differences) if differences else None, 0.01, digits=4)
+    return Section("Default against exact", text, _COLUMNS, rows, [goal])
 
 
 def _epoch(device: Device, images: int | None, **options: Any) -> Snapshot:

@@ -187,7 +187,7 @@ _BATCH = "the last batch only, in float64"
 _STEP = "the last time step of each sequence only, of the last batch"
 
 VGG16 = Workload(
-    "VGG16, batch 64 at 32×32", vgg16(64), "convolutional", _BATCH, rounds=25, every=12
+    "VGG16, batch 64 at 32×32", vgg16(64), "convolutional", _BATCH, rounds=25, every=13
 )
 
 # 200 steps where the default is judged, as it may read a layer at one call in 64 only. The whole
@@ -201,7 +201,7 @@ WORKLOADS = (
         "convolutional",
         _BATCH,
         rounds=25,
-        every=12,
+        every=13,
     ),
     Workload(
         "GPT, 4 blocks of 256, 8×128 tokens",
@@ -209,15 +209,15 @@ WORKLOADS = (
         "transformer",
         _STEP,
         rounds=25,
-        every=12,
+        every=13,
     ),
     Workload(
         "GPT, 12 blocks of 256, 8×128 tokens",
         gpt(12, width=256, heads=8, batch=8, tokens=128),
         "transformer",
         _STEP,
-        rounds=4,
-        every=3,
+        rounds=3,
+        every=2,
     ),
     Workload(
         "MLP, 4 layers of 512, batch 256",
@@ -228,7 +228,7 @@ WORKLOADS = (
         block=50,
         every=3,
     ),
-    Workload("LSTM, 2 layers of 256, 64×64 steps", lstm, "recurrent", _STEP, rounds=6, every=2),
+    Workload("LSTM, 2 layers of 256, 64×64 steps", lstm, "recurrent", _STEP, rounds=4, every=2),
 )
 
 CUDA_VGG16 = Workload(

@@ -94,7 +94,7 @@ class Work:
             except BaseException as error:  # noqa: BLE001 - nobody else would hear of it
                 warn(
                     "fathom: a snapshot could not be measured and recorded; the training goes on. "
-                    f"{type(error).__name__}: {error}"
+                    f"{type(error).__name__}: {_words_of(error)}"
                 )
 
     def end(self) -> None:
@@ -175,15 +175,25 @@ class Background:
         return None if self._last is None or self._last.done else self._last
 
     def _do(self, work: Work, before: Work | None, *, own_thread: bool = True) -> None:
-        if own_thread:
-            _take_one_core()
-        work.run(before)
-        with self._lock:
-            work.end()
-            closing, self._closing = self._closing, None
+        try:
+            if own_thread:
+                _take_one_core()
+            work.run(before)
+        finally:
+            # Whatever comes, nobody is to wait for it for ever.
+            with self._lock:
+                work.end()
+                closing, self._closing = self._closing, None
         if closing is not None:
             closing()
             self._closed.set()
+
+
+def _words_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the user's own class may fail here too
+        return "an error that cannot be printed"
 
 
 def _take_one_core() -> None:

@@ -153,7 +153,14 @@ def handed_over(windows: Iterable[Window]) -> dict[Key, Gathered]:
     for each in windows:
         moments = each.moments
         if moments is not None and moments.mean.device.type != "cpu":
-            moments = type(moments).of_state(moments.state(), device="cpu")
+            try:
+                moments = moments.to("cpu")
+            except RuntimeError as error:
+                warn(
+                    f"fathom: layer {each.layer.facts.name} could not be brought to the CPU and is "
+                    f"left out of this snapshot; training goes on. {error}"
+                )
+                continue
         gathered[each.layer.facts.name, str(each.phase)] = Gathered(
             moments=moments,
             resolution=each.resolution,

@@ -262,3 +262,26 @@ def test_ranks_read_the_same_calls_so_that_none_waits_for_another(processes: Pro
     assert one == other
     for own, both in one.values():
         assert both == 2 * own < 80
+
+
+def test_max_samples_take_a_sample_of_the_first_samples_and_not_of_their_first() -> None:
+    model = nn.Linear(4, 6)
+    with fathom.watch(model, max_samples=50) as monitor:
+        for _ in range(3):
+            model(torch.randn(40, 4))
+        reading = monitor.snapshot(0).train[""]
+    assert reading.samples == 50
+
+
+def test_rankme_from_the_run_is_that_of_the_snapshot(tmp_path: Any) -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(16, 96)
+    options: Any = {"keep": "covariance", "statistics": ["rankme"]}
+    with fathom.watch(model, tmp_path / "asked", **options) as monitor:
+        with fathom.watch(model, tmp_path / "later", keep="covariance") as other:
+            for _ in range(60):
+                model(torch.randn(4, 16))
+            other.snapshot(0)
+        live = monitor.snapshot(0).train[""].statistics["rankme"]
+    with fathom.open_run(tmp_path / "later") as run:
+        assert run.statistic("rankme", phase="train")[0, 0] == pytest.approx(live, rel=1e-9)

@@ -262,13 +262,18 @@ class Capture:
                     return
                 sampler = self._sampler(self._taken, name, phase)
                 window = self._windows[name, phase] = Window(layer, phase, sampler=sampler)
-            if self._settings.every > 1 and not self._is_on_step(window):
-                window.skipped += 1
-                self._missed[name] = None
-            elif window.sampler is not None and not window.sampler.reads():
-                window.skipped += 1
-            else:
-                self._read(window, output, mask, compiled=compiled)
+            # A snapshot in a signal handler leaves this window for the next one.
+            self._adding = window
+            try:
+                if self._settings.every > 1 and not self._is_on_step(window):
+                    window.skipped += 1
+                    self._missed[name] = None
+                elif window.sampler is not None and not window.sampler.reads():
+                    window.skipped += 1
+                else:
+                    self._read(window, output, mask, compiled=compiled)
+            finally:
+                self._adding = None
 
     def _is_on_step(self, window: Window) -> bool:
         """Tell whether a call belongs to a step that `every` observes.
@@ -283,7 +288,6 @@ class Capture:
 
     def _read(self, window: Window, output: Any, mask: Mask | None, *, compiled: bool) -> None:
         layer, name = window.layer, window.layer.facts.name
-        self._adding = window
         try:
             if not compiled:
                 masks = self._call.given
@@ -302,8 +306,6 @@ class Capture:
             # Interrupted half-way, with Ctrl-C: these moments are wrong and go.
             self._windows.pop((name, window.phase), None)
             raise
-        finally:
-            self._adding = None
         if window.moments is not None:
             self._widths[name] = window.moments.width
 

@@ -41,6 +41,23 @@ Reader = Callable[[Any, int | None, Tensor | None], Rows]
 """A layer's output, the samples that may still count (None: all), the real positions -> rows."""
 
 
+def first_samples(rows: Rows, limit: int | None) -> Rows:
+    """Return the rows of the first samples.
+
+    Args:
+        rows: Of some samples.
+        limit: Take at most so many; None for all.
+
+    Returns:
+        Views; all of packed sequences, whose rows do not lie by samples.
+    """
+    if limit is None or rows.values.shape[rows.batch_axis] != rows.samples:
+        return rows
+    keep = None if rows.keep is None else _first(rows.keep, rows.batch_axis, limit)
+    values = _first(rows.values, rows.batch_axis, limit)
+    return rows._replace(values=values, keep=keep, samples=min(rows.samples, limit))
+
+
 def main_output(output: Any) -> Any:
     """Return the part of an output that holds the representation.
 

@@ -37,17 +37,18 @@ class Cost(NamedTuple):
 
 # On 2 cores at 190 GFlop/s, with an output that lies in no cache, a call takes 100 to 250 µs, and
 # 250 µs more where d is 1,024; a number of a map 2 ns and of a token 0.3. 8 µs are a tenth of what
-# the smallest layer itself takes for a step. 5 ms a window are nothing beside its spectrum.
-_CPU = Cost(call=3e7, square=50, number=400, near=60, least=1.5e6, ahead=1e9)
+# the smallest layer itself takes for a step. 1 ms ahead becomes 5 in the course of 200 calls, as
+# groups grow by and by.
+_CPU = Cost(call=3e7, square=50, number=400, near=60, least=1.5e6, ahead=2e8)
 
 # Not measured: 25 kernels of 8 µs and 3 TB/s, at 60 TFlop/s.
-_GPU = Cost(call=1.2e10, square=600, number=240, near=60, least=6e8, ahead=3e11)
+_GPU = Cost(call=1.2e10, square=600, number=240, near=60, least=6e8, ahead=6e10)
 
 # How much faster a layer's own training multiplies than what is read of it: convolutions by other
 # ways than one by one, and what reading takes out of the caches is missing there. Counted as equal,
-# a budget of 0.02 took 4.5% of a VGG16's step, 4% of a ResNet18's and 1.5% of a GPT's.
-_PACE_OF_MAPS = 2.5
-_PACE_OF_ROWS = 1.25
+# a budget of 0.02 took 4.5% of a VGG16's step, 4% of a ResNet18's and 3% of a GPT's.
+_PACE_OF_MAPS = 2.75
+_PACE_OF_ROWS = 1.75
 
 # Of what a reading costs, at most a quarter may be the call itself: read more at fewer calls.
 _CALL_SHARE = 1 / 4

@@ -18,8 +18,17 @@ State = dict[str, Tensor]
 MakeSampler = Callable[[str, Phase, Sequence[int]], Sampler | None]
 
 # With the number of dimensions of each.
-_MOMENTS = {"count": 0, "mean": 1, "scatter": 2, "dropped": 0, "heaviest": 0}
-_SKETCH = {"count": 0, "mean": 1, "products": 2, "squares": 1, "dropped": 0, "heaviest": 0}
+_MOMENTS = {"count": 0, "mean": 1, "scatter": 2, "dropped": 0, "heaviest": 0, "read": 0}
+_SKETCH = {
+    "count": 0,
+    "mean": 1,
+    "products": 2,
+    "squares": 1,
+    "dropped": 0,
+    "heaviest": 0,
+    "read": 0,
+}
+_PENDING = {"shift": 1, "product": 2, "total": 1, "rows": 0, "limit": 0, "weight": 0}
 _NUMBERS = ("resolution", "samples", "calls", "skipped", "padded")
 
 
@@ -84,8 +93,7 @@ def windows_of(
 
 def _window(layer: Layer, phase: str, parts: Mapping[str, Tensor]) -> Window:
     name, width = layer.facts.name, layer.facts.width
-    needed = _SKETCH if "signs" in parts else _MOMENTS
-    missing = {*_NUMBERS, *(needed if "mean" in parts else ())} - parts.keys()
+    missing = {*_NUMBERS, *(_parts_of(parts) if "mean" in parts else ())} - parts.keys()
     if missing:
         raise ArgumentError(
             f"load_state_dict: state of {name} must be whole, got one without "
@@ -115,7 +123,7 @@ def _window(layer: Layer, phase: str, parts: Mapping[str, Tensor]) -> Window:
 def _moments(layer: Layer, width: int, parts: Mapping[str, Tensor]) -> Moments | Sketch:
     kind = Sketch if "signs" in parts else Moments
     columns = parts["signs"].numel() if kind is Sketch else width
-    for part, dimensions in (_SKETCH if kind is Sketch else _MOMENTS).items():
+    for part, dimensions in _parts_of(parts).items():
         shape = (width, columns)[:dimensions]
         if parts[part].shape != shape:
             raise ShapeError(
@@ -123,3 +131,12 @@ def _moments(layer: Layer, width: int, parts: Mapping[str, Tensor]) -> Moments |
                 f"{tuple(parts[part].shape)}. Pass what Monitor.state_dict() returned."
             )
     return kind.of_state(parts, device=layer.home())
+
+
+def _parts_of(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Return what there has to be, with the number of dimensions of each."""
+    if "signs" in state:
+        return _SKETCH
+    if not any(part.startswith("pending_") for part in state):
+        return _MOMENTS
+    return _MOMENTS | {f"pending_{part}": dimensions for part, dimensions in _PENDING.items()}

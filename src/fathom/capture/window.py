@@ -8,6 +8,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from fathom.capture.arithmetic import training_arithmetic
 from fathom.capture.layers import Layer, home_of
+from fathom.capture.rows import first_samples
 from fathom.capture.sampling import Sampler
 from fathom.errors import ShapeError
 from fathom.settings import Settings
@@ -50,7 +51,8 @@ class Window(Gathered):
             limit = settings.max_samples - self.samples
             if limit <= 0:
                 return
-        rows = self.layer.read(output, limit, mask)
+        # Of what is sampled the first samples count, not a sample of the first.
+        rows = self.layer.read(output, limit if self.sampler is None else None, mask)
         if rows.values.is_meta:
             return
         wide = is_sketched(rows.values.shape[-1], max_width=settings.max_width)
@@ -58,7 +60,7 @@ class Window(Gathered):
         if self.sampler is not None and rows.values.numel():
             numbers, width = output.data.numel(), rows.values.shape[-1]
             arithmetic = training_arithmetic(self.layer.module, numbers, width=width)
-            rows = self.sampler.sample(rows, arithmetic, sketched=wide)
+            rows = first_samples(self.sampler.sample(rows, arithmetic, sketched=wide), limit)
             weight = self.sampler.weight
         values, keep = rows.values, rows.keep
         if self.moments is None:

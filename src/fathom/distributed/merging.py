@@ -123,6 +123,8 @@ class Alone:
                 if keep and isinstance(each.moments, Moments):
                     merged.moments[key] = each.moments
                 merged.add(key, decomposed(each.moments, each.resolution, with_rankme))
+                # The next window takes as much already.
+                each.moments = None
         return merged
 
     def leave(self) -> None:

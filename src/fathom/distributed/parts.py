@@ -60,32 +60,39 @@ def no_parts(width: int, columns: int | None) -> Parts:
 
 
 def joined(
-    parts: Parts, mean: Tensor, *, rows: int, dropped: int, heaviest: int
+    parts: Parts, mean: Tensor, *, count: int, dropped: int, heaviest: int, read: int
 ) -> Moments | Sketch:
     """Return what the sums of all ranks' parts are.
 
     Args:
         parts: The sums.
         mean: (d,) float64, of all rows.
-        rows: How many there are.
+        count: Of all rows, as in `Moments`.
         dropped: How many were left out.
-        heaviest: The largest weight of any rank, as in `Moments`.
+        heaviest: The largest weight on any rank.
+        read: Rows that counted, each once.
 
     Returns:
         Moments, or a sketch where that is what the parts are of.
     """
-    count, left_out = torch.tensor([rows, dropped], device="cpu")
+    counted, left_out, top, once = torch.tensor([count, dropped, heaviest, read], device="cpu")
     if len(parts) == 1:
         return Moments(
-            count=count, mean=mean, scatter=parts[0], dropped=left_out, heaviest=heaviest
+            count=counted,
+            mean=mean,
+            scatter=parts[0],
+            dropped=left_out,
+            heaviest=heaviest,
+            read=once,
         )
     products, squares = parts
     return Sketch(
-        count=count,
+        count=counted,
         mean=mean,
         products=products,
         squares=squares,
         dropped=left_out,
         signs=Signs.of(products.shape[0], products.shape[1], products.device),
-        heaviest=heaviest,
+        heaviest=top,
+        read=once,
     )

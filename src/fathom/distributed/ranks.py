@@ -97,7 +97,8 @@ class AllRanks:
                     moments.width,
                     columns_of(moments),
                     int(moments.count),
-                    moments.heaviest,
+                    int(moments.heaviest),
+                    int(moments.read),
                     each.resolution,
                     each.counts(),
                 )
@@ -118,9 +119,10 @@ class AllRanks:
                 complete[key] = joined(
                     parts,
                     means[key],
-                    rows=total.rows,
+                    count=total.counted,
                     dropped=total.counts.dropped,
                     heaviest=total.heaviest,
+                    read=total.read,
                 )
                 if owners[key] == self.rank:
                     decided[key] = decomposed(complete[key], totals[key].resolution, with_rankme)
@@ -164,7 +166,7 @@ class AllRanks:
         distributed.all_reduce(flat, group=self._group)
         parts = flat.split([total.width for total in totals.values()])
         return {
-            key: part / max(total.rows, 1)
+            key: part / max(total.counted, 1)
             for (key, total), part in zip(totals.items(), parts, strict=True)
         }
 

@@ -14,16 +14,18 @@ class Share(NamedTuple):
     Attributes:
         width: d.
         columns: l of a sketch; None of moments.
-        rows: Those that counted.
-        heaviest: As in `Moments`.
+        counted: Rows that counted, each as often as its weight.
+        heaviest: The largest weight.
+        read: Rows that counted, each once.
         resolution: As in `Gathered`.
         counts: What is behind them.
     """
 
     width: int
     columns: int | None
-    rows: int
+    counted: int
     heaviest: int
+    read: int
     resolution: float
     counts: Counts
 
@@ -40,8 +42,9 @@ class Share(NamedTuple):
         return cls(
             shares[0].width,
             shares[0].columns,
-            sum(share.rows for share in shares),
+            sum(share.counted for share in shares),
             max(share.heaviest for share in shares),
+            sum(share.read for share in shares),
             max(share.resolution for share in shares),
             Counts(*(sum(column) for column in zip(*(s.counts for s in shares), strict=True))),
         )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fathom.errors import ShapeError
+from fathom.spectral.blocks import blocks_of, check_rows
 from fathom.spectral.precision import full_precision
 from fathom.spectral.products import Products, centred_rows
 
@@ -42,10 +43,17 @@ class Moments:
                 [0., 0.]], dtype=torch.float64)
     """
 
-    __slots__ = ("_count", "_mean", "_pending", "_scatter", "dropped", "heaviest")
+    __slots__ = ("_count", "_heaviest", "_mean", "_pending", "_read", "_scatter", "dropped")
 
     def __init__(
-        self, count: Tensor, mean: Tensor, scatter: Tensor, dropped: Tensor, heaviest: int = 1
+        self,
+        count: Tensor,
+        mean: Tensor,
+        scatter: Tensor,
+        dropped: Tensor,
+        *,
+        heaviest: int = 1,
+        read: Tensor | None = None,
     ):
         """Take what is known of some rows; for none at all, `zeros` is shorter.
 
@@ -56,13 +64,15 @@ class Moments:
                 each as often.
             dropped: () int64, rows left out because they held a NaN or an infinity.
             heaviest: The largest weight of any row.
+            read: () int64, rows that counted, each once; None where all weights are 1.
         """
         self._count = count
         self._mean = mean
         self._scatter = scatter
         self._pending: Products | None = None
         self.dropped = dropped
-        self.heaviest = heaviest
+        self._heaviest = torch.full_like(count, heaviest)
+        self._read = count.clone() if read is None else read
 
     @classmethod
     def zeros(cls, width: int, *, device: torch.device | str = "cpu") -> Self:
@@ -73,7 +83,8 @@ class Moments:
             device: Where to keep them; it must hold float64.
 
         Returns:
-            Moments that take 8·d² bytes, and 4·d² more while rows come few at a time.
+            Moments that take 8·d² bytes, and half as many more while float32 rows come few at a
+            time.
 
         Raises:
             ShapeError: If `width` is not positive.
@@ -98,9 +109,23 @@ class Moments:
         return self._count
 
     @property
+    def read(self) -> Tensor:
+        """() int64, rows that counted, each once."""
+        self._settle()
+        return self._read
+
+    @property
+    def heaviest(self) -> int:
+        """The largest weight of any row."""
+        return int(self._heaviest)
+
+    @property
     def rows(self) -> int:
         """How many rows of the largest weight count for as much as all of them."""
-        return -(-int(self.count) // self.heaviest)
+        # Nothing is merged here: who reports may come in the middle of an update.
+        pending = self._pending
+        count = int(self._count) + (0 if pending is None else pending.rows * pending.weight)
+        return -(-count // self.heaviest)
 
     @property
     def mean(self) -> Tensor:
@@ -142,31 +167,14 @@ class Moments:
         Raises:
             ShapeError: If `rows` is not (n, d) or holds complex numbers, or `keep` is not (n,).
         """
-        if rows.ndim < 2 or rows.shape[-1] != self.width or rows.is_complex():
-            raise ShapeError(
-                f"Moments.update: rows must be real of shape (n, {self.width}), got "
-                f"{rows.dtype} of shape {tuple(rows.shape)}. Put the features last: "
-                f"rows.reshape(-1, {self.width})."
-            )
-        if keep is not None and (keep.shape != rows.shape[:-1] or keep.dtype != torch.bool):
-            raise ShapeError(
-                f"Moments.update: keep must be bool of shape {tuple(rows.shape[:-1])}, got "
-                f"{keep.dtype} of shape {tuple(keep.shape)}. Pass one truth value a row."
-            )
+        check_rows(rows, keep, self.width, where="Moments.update")
         keep = None if keep is None else keep.to(self._mean.device)
         block_rows = max(1, _BLOCK_NUMBERS // self.width)
         if _may_branch(rows.device):
             block_rows = min(block_rows, _BLOCK_ROWS)
-        rows, each = rows.detach(), rows.shape[1:-1].numel()
-        if each > block_rows:
-            rows, each = rows.reshape(-1, self.width), 1
-            keep = None if keep is None else keep.reshape(-1)
-        step = block_rows // max(each, 1)
         with full_precision(self._mean.device.type):
-            for start in range(0, rows.shape[0], step):
-                part = slice(start, start + step)
-                self._add(rows[part], None if keep is None else keep[part], weight)
-        self.heaviest = max(self.heaviest, weight)
+            for block, kept in blocks_of(rows.detach(), keep, block_rows):
+                self._add(block, kept, weight)
         return self
 
     def merge(self, other: "Moments") -> Self:
@@ -190,8 +198,9 @@ class Moments:
         device = self._mean.device
         self._scatter += other.scatter.to(device)
         self._join(other.count.to(device), other.mean.to(device))
+        self._read += other.read.to(device)
         self.dropped += other.dropped.to(device)
-        self.heaviest = max(self.heaviest, other.heaviest)
+        self._heaviest = self._heaviest.maximum(other._heaviest.to(device))
         return self
 
     def covariance(self) -> Tensor:
@@ -204,7 +213,9 @@ class Moments:
             Shenk, Richter and Byttner 2022, "Delve", the covariance of a layer's output.
         """
         # On some processors a product with its own transpose is symmetric up to rounding only.
-        return (self.scatter + self.scatter.T) / (2 * self.count.clamp(min=1))
+        both = self.scatter + self.scatter.T
+        both /= 2 * self.count.clamp(min=1)
+        return both
 
     def state(self) -> dict[str, Tensor]:
         """Return all there is, for a checkpoint: what goes on from it gives the same to the bit.
@@ -212,16 +223,15 @@ class Moments:
         Returns:
             Copies, by name: the arguments of a new one, and what is not merged yet.
         """
-        parts = {
-            "count": self._count,
-            "mean": self._mean,
-            "scatter": self._scatter,
-            "dropped": self.dropped,
-            "heaviest": torch.tensor(self.heaviest, device="cpu"),
-        }
-        if self._pending is not None:
-            parts |= self._pending.state()
-        return {name: part.clone() for name, part in parts.items()}
+        return {name: part.clone() for name, part in self._parts().items()}
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same, on another device.
+
+        Args:
+            device: Where.
+        """
+        return self.of_state(self._parts(), device=device)
 
     @classmethod
     def of_state(cls, state: Mapping[str, Tensor], *, device: torch.device | str = "cpu") -> Self:
@@ -240,11 +250,23 @@ class Moments:
             ("mean", moments._mean),
             ("scatter", moments._scatter),
             ("dropped", moments.dropped),
+            ("heaviest", moments._heaviest),
+            ("read", moments._read),
         ):
             own.copy_(state[name])
-        moments.heaviest = int(state["heaviest"])
         moments._pending = Products.of_state(state, device)
         return moments
+
+    def _parts(self) -> dict[str, Tensor]:
+        parts = {
+            "count": self._count,
+            "mean": self._mean,
+            "scatter": self._scatter,
+            "dropped": self.dropped,
+            "heaviest": self._heaviest,
+            "read": self._read,
+        }
+        return parts if self._pending is None else parts | self._pending.state()
 
     def _add(self, block: Tensor, keep: Tensor | None, weight: int) -> None:
         branches = _may_branch(block.device)
@@ -268,6 +290,9 @@ class Moments:
         size = max(-float(low), float(high))
         if not isfinite(size):
             finite = block.isfinite().all(-1)
+            if block.dtype == torch.float64 and finite.all():
+                # Finite numbers whose differences are not.
+                finite.zero_()
             self.dropped += finite.numel() - finite.sum()
             # In float64, as differences of finite float32 rows may overflow too.
             self._add(block[finite].double(), None, weight)
@@ -282,8 +307,10 @@ class Moments:
                 shift = shift + centred.mean(1)
                 centred = centred_rows(block, shift)
             products = Products.about(shift, limit=min(limit, 4 * before), weight=weight)
-        products.add(centred)
+        if weight > self.heaviest:
+            self._heaviest.fill_(weight)
         self._pending = products
+        products.add(centred)
         if products.rows >= products.limit:
             self._settle()
 
@@ -301,6 +328,7 @@ class Moments:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.add_scatter_to(self._scatter)
+            self._read += pending.rows
             self._join(pending.rows * pending.weight, pending.mean())
 
     def _near_mean(self, block: Tensor) -> Tensor:
@@ -325,6 +353,8 @@ class Moments:
         weighted = missed * count.double().sqrt()
         self._scatter.addr_(weighted, weighted, alpha=-weight)
         self._scatter.add_(centred.T @ centred, alpha=weight)
+        self._read += count
+        self._heaviest = self._heaviest.maximum((count > 0) * weight)
         # Without rows the mean is 0/1, and has no weight.
         self._join(count * weight, shift.double() + missed)
 

@@ -83,6 +83,8 @@ class Products:
 
     def state(self) -> dict[str, Tensor]:
         """Return all there is, as tensors by name."""
+        # What lies below the diagonal was never written.
+        _mirror(self.product)
         return {
             "pending_shift": self.shift,
             "pending_product": self.product,

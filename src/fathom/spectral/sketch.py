@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fathom.errors import ArgumentError, ShapeError
+from fathom.spectral.blocks import blocks_of, check_rows
 from fathom.spectral.precision import full_precision
 from fathom.spectral.signs import Signs
 
@@ -44,7 +45,8 @@ class Sketch:
         squares: (d,) float64, the diagonal of S: sums of squares about the mean.
         dropped: () int64, rows left out because they held a NaN or an infinity.
         signs: Ω.
-        heaviest: The largest weight of any row.
+        heaviest: () int64, the largest weight of any row.
+        read: () int64, rows that counted, each once.
 
     Example:
         >>> sketch = Sketch.zeros(3, columns=2).update(torch.tensor([[1.0, 0, 0], [3.0, 0, 4.0]]))
@@ -58,7 +60,8 @@ class Sketch:
     squares: Tensor
     dropped: Tensor
     signs: Signs
-    heaviest: int = 1
+    heaviest: Tensor
+    read: Tensor
 
     @classmethod
     def zeros(
@@ -92,6 +95,8 @@ class Sketch:
                 squares=torch.zeros_like(mean),
                 dropped=torch.zeros((), dtype=torch.int64, device=device),
                 signs=Signs.of(width, columns, mean.device),
+                heaviest=torch.ones((), dtype=torch.int64, device=device),
+                read=torch.zeros((), dtype=torch.int64, device=device),
             )
 
     @property
@@ -107,7 +112,7 @@ class Sketch:
     @property
     def rows(self) -> int:
         """How many rows of the largest weight count for as much as all of them."""
-        return -(-int(self.count) // self.heaviest)
+        return -(-int(self.count) // int(self.heaviest))
 
     @torch.no_grad()
     def update(self, rows: Tensor, *, keep: Tensor | None = None, weight: int = 1) -> Self:
@@ -128,30 +133,15 @@ class Sketch:
         Raises:
             ShapeError: If `rows` is not (n, d) or holds complex numbers, or `keep` is not (n,).
         """
-        if rows.ndim < 2 or rows.shape[-1] != self.width or rows.is_complex():
-            raise ShapeError(
-                f"Sketch.update: rows must be real of shape (n, {self.width}), got "
-                f"{rows.dtype} of shape {tuple(rows.shape)}. Put the features last: "
-                f"rows.reshape(-1, {self.width})."
-            )
-        if keep is not None and (keep.shape != rows.shape[:-1] or keep.dtype != torch.bool):
-            raise ShapeError(
-                f"Sketch.update: keep must be bool of shape {tuple(rows.shape[:-1])}, got "
-                f"{keep.dtype} of shape {tuple(keep.shape)}. Pass one truth value a row."
-            )
+        check_rows(rows, keep, self.width, where="Sketch.update")
         rows = rows.detach()
         if keep is None:
             keep = torch.ones((), dtype=torch.bool, device=self.mean.device)
         keep = keep.to(self.mean.device).expand(rows.shape[:-1])
-        block_rows, each = max(1, _BLOCK_NUMBERS // self.width), rows.shape[1:-1].numel()
-        if each > block_rows:
-            rows, keep, each = rows.reshape(-1, self.width), keep.reshape(-1), 1
-        step = block_rows // max(each, 1)
         with full_precision(self.mean.device.type):
-            for start in range(0, rows.shape[0], step):
-                part = slice(start, start + step)
-                self._add(rows[part].reshape(-1, self.width), keep[part].reshape(-1), weight)
-        self.heaviest = max(self.heaviest, weight)
+            for block, kept in blocks_of(rows, keep, max(1, _BLOCK_NUMBERS // self.width)):
+                assert kept is not None
+                self._add(block.reshape(-1, self.width), kept.reshape(-1), weight)
         return self
 
     @torch.no_grad()
@@ -178,7 +168,8 @@ class Sketch:
         self.squares += other.squares.to(device)
         self._add_outer(between)
         self.dropped += other.dropped.to(device)
-        self.heaviest = max(self.heaviest, other.heaviest)
+        self.read += other.read.to(device)
+        self.heaviest = self.heaviest.maximum(other.heaviest.to(device))
         return self
 
     def state(self) -> dict[str, Tensor]:
@@ -187,16 +178,15 @@ class Sketch:
         Returns:
             Copies, by name, with the first row of the signs to tell others by.
         """
-        parts = {
-            "count": self.count,
-            "mean": self.mean,
-            "products": self.products,
-            "squares": self.squares,
-            "dropped": self.dropped,
-            "heaviest": torch.tensor(self.heaviest, device="cpu"),
-            "signs": self.signs.values[0],
-        }
-        return {name: part.clone() for name, part in parts.items()}
+        return {name: part.clone() for name, part in self._parts().items()}
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same, on another device.
+
+        Args:
+            device: Where.
+        """
+        return self.of_state(self._parts(), device=device)
 
     @classmethod
     def of_state(cls, state: Mapping[str, Tensor], *, device: torch.device | str = "cpu") -> Self:
@@ -219,9 +209,8 @@ class Sketch:
                 "load_state_dict: signs must be those that this version of torch draws, got "
                 "others. Save right after a snapshot, when there are no rows."
             )
-        for name in ("count", "mean", "products", "squares", "dropped"):
+        for name in ("count", "mean", "products", "squares", "dropped", "heaviest", "read"):
             getattr(sketch, name).copy_(state[name])
-        sketch.heaviest = int(state["heaviest"])
         return sketch
 
     @torch.no_grad()
@@ -239,12 +228,26 @@ class Sketch:
         self.mean = mean
         return self
 
+    def _parts(self) -> dict[str, Tensor]:
+        return {
+            "count": self.count,
+            "mean": self.mean,
+            "products": self.products,
+            "squares": self.squares,
+            "dropped": self.dropped,
+            "heaviest": self.heaviest,
+            "read": self.read,
+            "signs": self.signs.values[0],
+        }
+
     def _add(self, block: Tensor, keep: Tensor, weight: int) -> None:
         exact = block.dtype == torch.float64 or not block.is_floating_point()
         block = block.to(self.mean.device, torch.float64 if exact else torch.float32)
         counted = block.isfinite().all(1) & keep
         count = counted.sum()
         self.dropped += keep.sum() - count
+        self.read += count
+        self.heaviest = self.heaviest.maximum((count > 0) * weight)
         if _may_branch(block.device):
             # Rows that do not count cost as much as others.
             if int(count) < len(counted):

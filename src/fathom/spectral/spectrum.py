@@ -70,13 +70,13 @@ class Spectrum:
         if isinstance(moments, Sketch):
             return cls._of_sketch(moments, with_rankme=with_rankme, noise=noise)
         # Rows that count for less than others are still rows.
-        most = int(moments.count)
+        read = int(moments.read)
         covariance = moments.covariance()
         measured = {"idle_features": idle_features(covariance.diagonal(), mean=moments.mean)}
         if with_rankme:
-            measured["rankme"] = second_moment_rankme(covariance, moments.mean, rows=most)
+            measured["rankme"] = second_moment_rankme(covariance, moments.mean, rows=read)
         # n rows leave n - 1 directions about their own mean.
-        eigenvalues = _eigenvalues(covariance, rank=most - 1)
+        eigenvalues = _eigenvalues(covariance, rank=read - 1)
         total = float(eigenvalues.sum())
         return cls(eigenvalues, rows, measured, rounding=noise / total if total > 0 else 0.0)
 
@@ -88,7 +88,7 @@ class Spectrum:
         measured = {"idle_features": idle_features(variances, mean=sketch.mean)}
         if with_rankme:
             measured["rankme"] = float("nan")
-        found.eigenvalues[max(count - 1, 0) :] = 0
+        found.eigenvalues[max(int(sketch.read) - 1, 0) :] = 0
         return cls(
             rounded(found.eigenvalues),
             sketch.rows,

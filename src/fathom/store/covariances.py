@@ -28,7 +28,8 @@ def write_covariances(
         moments: By phase and layer.
 
     Returns:
-        What the snapshot's record keeps: the file's name and checksum.
+        What the snapshot's record keeps: the file's name and checksum, and the rows that were read
+        of each reading.
 
     Raises:
         OSError: If it cannot be written; nothing is left behind.
@@ -50,7 +51,8 @@ def write_covariances(
         raise OSError(str(error)) from error
     finally:
         unfinished.unlink(missing_ok=True)
-    return {"file": path.name, "checksum": checksum}
+    read = {f"{phase}/{layer}": int(each.read) for (phase, layer), each in moments.items()}
+    return {"file": path.name, "checksum": checksum, "read": read}
 
 
 def read_covariance(

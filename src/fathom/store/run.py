@@ -292,7 +292,9 @@ class Run:
             covariance, mean = self.covariance(reading.layer.name, step=step, phase=reading.phase)
         except RunError:
             return float("nan")
-        return second_moment_rankme(covariance, mean, rows=reading.rows)
+        kept = self._snapshot_body(step)["covariances"]
+        read = kept.get("read", {}).get(f"{reading.phase}/{reading.layer.name}", reading.rows)
+        return second_moment_rankme(covariance, mean, rows=read)
 
     def _snapshot(
         self, step: int, facts: Mapping[str, LayerFacts], threshold: float | None

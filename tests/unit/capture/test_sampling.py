@@ -62,20 +62,20 @@ def test_a_larger_budget_never_reads_less(rows: Rows, arithmetic: float, budget:
     assert read(min(1, 4 * budget)) >= read(budget)
 
 
-def test_small_layers_are_read_whole_at_few_calls_and_large_ones_in_part_at_every_call() -> None:
+def test_small_layers_are_read_whole_at_few_calls_and_large_ones_in_part_at_most_calls() -> None:
     small = plan_of(features_last(torch.randn(32, 10)), 6 * 32 * 10 * 10, 0.02)
     assert small.period > 8
     assert small.strides == (1,)
     maps = channels_second(torch.randn(64, 64, 32, 32))
     large = plan_of(maps, 6 * 64 * 1024 * 64 * 576, 0.02)
-    assert large.period == 1
+    assert large.period <= 2
     # Lines of all images, rather than all lines of some images.
     assert large.strides[0] == large.strides[2] == 1
     assert large.strides[1] > 4
 
 
-# Until 25 rows per width, or 5 ms, have been read.
-@pytest.mark.parametrize(("count", "first"), [(64, 4), (4, 22)])
+# Until 25 rows per width, or what may be spent ahead, have been read.
+@pytest.mark.parametrize(("count", "first"), [(64, 4), (4, 6)])
 def test_the_first_calls_are_read_and_then_one_of_each_group(count: int, first: int) -> None:
     sampler = Sampler("seed", 0.02)
     rows = features_last(torch.randn(count, 3))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 import fathom
 import reference
-from fathom import Moments
+from fathom import Moments, Spectrum
 from fathom.errors import ShapeError
 
 BLOCK = 2**14
@@ -338,3 +338,75 @@ def test_rows_whose_mean_moves_far_between_batches_keep_their_digits() -> None:
     found = moments.covariance()[[1, 3]][:, [1, 3]]
     expected = torch.from_numpy(reference.covariance(still.double().numpy()))
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-9)
+
+
+def test_a_row_of_weight_counts_as_often_and_is_one_row() -> None:
+    generator = torch.Generator().manual_seed(0)
+    light, heavy = (torch.randn(n, 90, generator=generator) for n in (30, 20))
+    moments = of(light).update(heavy, weight=3)
+    repeated = of(torch.cat([light, heavy, heavy, heavy]))
+    torch.testing.assert_close(moments.covariance(), repeated.covariance(), rtol=0, atol=1e-6)
+    assert (int(moments.count), int(moments.read), moments.heaviest) == (90, 50, 3)
+    assert moments.rows == 30
+    # 50 rows leave 49 directions, whatever their weights.
+    assert int((Spectrum.of(moments).eigenvalues > 0).sum()) == 49
+    again = Moments.zeros(90).merge(moments)
+    assert (int(again.read), again.heaviest) == (50, 3)
+
+
+def test_rows_that_do_not_count_have_no_weight() -> None:
+    moments = Moments.zeros(3)
+    moments.update(torch.empty(0, 3), weight=64)
+    moments.update(torch.full((4, 3), torch.nan), weight=64)
+    moments.update(torch.ones(10, 3))
+    assert (moments.heaviest, moments.rows) == (1, 10)
+
+
+def test_differences_that_overflow_are_dropped() -> None:
+    rows = torch.tensor([[1.7e308, 0.0], [-1.7e308, 0.0]], dtype=torch.float64)
+    moments = Moments.zeros(2).update(rows)
+    assert int(moments.count) + int(moments.dropped) == 2
+
+
+def test_who_looks_in_the_middle_of_an_update_changes_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    batches = torch.randn(40, 8, 100, generator=generator)
+    plain, seen = Moments.zeros(100), Moments.zeros(100)
+    for batch in batches:
+        plain.update(batch)
+        seen.update(batch)
+        assert seen.rows == 8 * (int(seen.rows) // 8)
+    assert seen._pending is not None
+    assert torch.equal(plain.scatter, seen.scatter)
+
+
+@pytest.mark.parametrize("after", [1, 5, 30])
+def test_a_state_goes_on_to_the_bit(after: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    batches = torch.randn(40, 8, 100, generator=generator) + 10
+    whole, first = Moments.zeros(100), Moments.zeros(100)
+    for place, batch in enumerate(batches):
+        whole.update(batch, weight=1 + place // 20)
+        if place < after:
+            first.update(batch, weight=1 + place // 20)
+    state = first.state()
+    again = Moments.of_state(state)
+    for place, batch in enumerate(batches[after:], after):
+        again.update(batch, weight=1 + place // 20)
+    assert torch.equal(again.scatter, whole.scatter)
+    assert torch.equal(again.mean, whole.mean)
+    assert all(
+        torch.equal(each, Moments.of_state(state).state()[key]) for key, each in state.items()
+    )
+
+
+@pytest.mark.parametrize("rows", [8, 100, 300])
+@pytest.mark.parametrize("mean", [0.0, 1000.0])
+def test_few_rows_at_a_time_are_as_right_as_many(rows: int, mean: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(150, 150, generator=generator)
+    everything = torch.randn(2400, 150, generator=generator) @ mixing + mean
+    moments = Moments.zeros(150)
+    for batch in everything.split(rows):
+        moments.update(batch)
+    assert error(moments, everything) < 5e-6
