@@ -19,8 +19,8 @@ _SETTLED = 600
 _TEXT = """\
 A forward pass through {layers} small linear layers, of which fathom observes the first call alone
 (`every=10**9`): microseconds a layer over the same pass unwatched, of summed times and of the least
-and the most of any round; and with a forward hook on every layer that does nothing. The last line is the default, which reads
-one call of each layer in 32 here, and passes the others over."""
+and the most of any round; and with a forward hook on every layer that does nothing. The last line
+is the default, which reads one call of each layer in 32 here, and passes the others over."""
 
 
 def section(device: Device, *, rounds: int, block: int) -> Section:
