@@ -14,7 +14,7 @@ import fathom
 _LAYERS = 100
 
 # Calls after which the default reads as seldom as it ever does.
-_SETTLED = 600
+_SETTLED = 2000
 
 _TEXT = """\
 A forward pass through {layers} small linear layers, of which fathom observes the first call alone

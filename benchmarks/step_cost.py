@@ -112,6 +112,6 @@ def _goals(workload: Workload, found: dict[str, Comparison], *, steps: int) -> l
 
 def _share(found: dict[str, Comparison], other: str) -> float | None:
     """Return exact's added time over another's; None where that is lost in the noise."""
-    if other not in found or found[other].added <= 0:
+    if other not in found or found[other].added <= 0 or found["exact"].added <= 0:
         return None
     return found["exact"].added / found[other].added

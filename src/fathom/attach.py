@@ -70,14 +70,15 @@ def watch(
         downsample: Reduce larger feature maps to so many positions a side first.
         threshold: Fraction of the variance that intrinsic dimension stands for, in (0, 1].
         budget: The share of a layer's own training arithmetic that watching it may take, in
-            (0, 1]: rows are sampled evenly to keep to it. None, or 1, for every row.
+            (0, 1]: rows are sampled evenly to keep to it. None, or 1, for every row. See
+            docs/performance.md.
         outputs: Glob patterns, with functions that pick the tensor to read, features last, from
             what the matching layers return. Unasked it is the tensor itself, the first item of a
             tuple, or `last_hidden_state`, `logits` or the first tensor of a dict. In
             a compiled model the function is compiled with it, and has to work there.
         every: Observe every k-th call of the model, in each phase.
         max_samples: Stop a layer's window at so many samples.
-        max_width: The widest layer whose covariance is held, in 8·d² bytes. A wider one, from 513
+        max_width: The widest layer whose covariance is held, in 12·d² bytes. A wider one, from 513
             on, is sketched in 4,096·d bytes: its reading is `sketched`, with an intrinsic dimension
             where the sketch captures that much of the variance, else a lower bound, `at_least`.
         statistics: Further statistics to measure: `rankme` takes a decomposition of its own.

@@ -1,7 +1,7 @@
 """What is done beside the training: one window after the other, each on a thread of its own.
 
 A thread ends with its window, so that a monitor between two snapshots has none: nothing to end with
-it, and nothing to warn of where the training forks, as a `DataLoader` does.
+it, and seldom one that runs where the training forks, as a `DataLoader` does.
 """
 
 import ctypes

@@ -47,7 +47,7 @@ class Reading:
         layer: The layer.
         phase: `train` or `eval`.
         spectrum: The eigenvalues of its covariance, and the number of rows behind them.
-        samples: Independent items (images, sequences) behind the rows. Rows of one image are
+        samples: Independent items (images, sequences) behind the rows that were read. Rows of one image are
             correlated, so rows alone say too much.
         calls: Calls of the layer that were read.
         dropped: Rows left out because they held a NaN or an infinity.
@@ -109,7 +109,7 @@ class Reading:
 
     @property
     def rows(self) -> int:
-        """n, the rows that counted."""
+        """n, the rows that counted; of those with less than full weight a share."""
         return self.spectrum.rows
 
     @property

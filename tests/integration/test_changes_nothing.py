@@ -63,13 +63,19 @@ def hooks_on(model: nn.Module) -> int:
     return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in model.modules())
 
 
-def train(make: Make, options: dict[str, Any] | None, steps: int = 50) -> dict[str, Any]:
+def wide() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 600), nn.Dropout(0.2), nn.Linear(600, 3))
+
+
+def train(
+    make: Make, options: dict[str, Any] | None, steps: int = 50, window: int = 1
+) -> dict[str, Any]:
     """Train with dropout, batch norm and Adam; watched, unless `options` is None."""
     torch.manual_seed(0)
     np.random.seed(0)
     model = make()
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
-    monitor = None if options is None else fathom.watch(model, **options, budget=None)
+    monitor = None if options is None else fathom.watch(model, **{"budget": None, **options})
     losses = []
     for step in range(steps):
         model.train()
@@ -82,7 +88,7 @@ def train(make: Make, options: dict[str, Any] | None, steps: int = 50) -> dict[s
         with torch.no_grad():
             held_out = functional.cross_entropy(model(images), labels)
         losses += [loss.item(), held_out.item()]
-        if monitor is not None:
+        if monitor is not None and (step + 1) % window == 0:
             snapshot = monitor.snapshot(step=step, loss=loss.item())
             assert snapshot.unobserved == ()
             assert len(snapshot.train) == len(snapshot.eval) == len(monitor.layers)
@@ -141,6 +147,13 @@ def test_training_is_bit_identical_with_and_without_a_monitor(make: Make) -> Non
 )
 def test_training_is_bit_identical_however_it_is_watched(options: dict[str, Any]) -> None:
     assert_identical(train(convolutional, options, steps=8), train(convolutional, None, steps=8))
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("make", [*MODELS, pytest.param(wide, id="sketched")])
+def test_training_is_bit_identical_within_a_budget(make: Make) -> None:
+    without = train(make, None)
+    assert_identical(train(make, {"budget": 0.02, "max_width": 1}, window=25), without)
 
 
 @pytest.mark.parametrize("make", MODELS)

@@ -1,6 +1,6 @@
 """Which rows are read, so that watching takes no more than a share of the training's arithmetic.
 
-A layer is read at one call of every `period`, and there at every so-manieth position. Which call
+A layer is read at one call of every `period`, and there at every k-th position. Which call
 and which position is drawn anew each time, so that every row of a window is as likely to count as
 any other, whatever rhythm the data or the model has.
 """
@@ -64,7 +64,7 @@ class Plan(NamedTuple):
 
     Attributes:
         period: One call of so many, a power of 2.
-        strides: Every so-manieth position, along each axis of the rows but the features.
+        strides: One of so many positions, along each axis of the rows but the features.
         rows: The rows of a call for which this was planned.
         early: How many calls' budget may be spent ahead.
         enough: So many calls that are read settle the layer.

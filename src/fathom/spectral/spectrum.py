@@ -36,7 +36,8 @@ class Spectrum:
             leading ones, none above the true one. Their ratios to the largest are rounded to
             float32, which is what a run keeps: live and from disk, every number is the same to the
             bit.
-        rows: n, the rows behind the covariance.
+        rows: n, the rows behind the covariance; where they have weights, as many of the largest as
+            count for as much.
         measured: Statistics that eigenvalues alone cannot give (`idle_features`, and `rankme`
             where it was asked for), by name.
         rounding: The share of the total variance that may be the rounding of the activations' own
