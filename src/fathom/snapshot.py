@@ -47,8 +47,8 @@ class Reading:
         layer: The layer.
         phase: `train` or `eval`.
         spectrum: The eigenvalues of its covariance, and the number of rows behind them.
-        samples: Independent items (images, sequences) behind the rows that were read. Rows of one image are
-            correlated, so rows alone say too much.
+        samples: Independent items (images, sequences) behind the rows that were read. Rows of one
+            image are correlated, so rows alone say too much.
         calls: Calls of the layer that were read.
         dropped: Rows left out because they held a NaN or an infinity.
         padded: Rows left out because they are padding.
