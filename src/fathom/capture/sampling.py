@@ -53,7 +53,7 @@ _PACE_OF_ROWS = 1.75
 # Of what a reading costs, at most a quarter may be the call itself: read more at fewer calls.
 _CALL_SHARE = 1 / 4
 
-_LONGEST_PERIOD = 64
+_LONGEST_PERIOD = 256
 
 # Rows per width that settle a reading, and some more, as rows of a sample are alike.
 _ENOUGH = 25
@@ -107,7 +107,8 @@ def plan_of(rows: Rows, arithmetic: float, budget: float, *, sketched: bool = Fa
     period = 1
     while period < min(wanted, _LONGEST_PERIOD):
         period *= 2
-    share = max(period * allowed - call, cost.least) / max(count * each, 1)
+    # Where the call alone takes more than the budget, rows that take as much again.
+    share = max(period * allowed - call, call) / max(count * each, 1)
     strides = _strides(rows, share)
     enough = _ENOUGH * width * prod(strides) / max(count, 1)
     return Plan(period, strides, count, ceil(cost.ahead / allowed), ceil(enough))
