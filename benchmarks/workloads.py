@@ -190,7 +190,7 @@ VGG16 = Workload(
     "VGG16, batch 64 at 32×32", vgg16(64), "convolutional", _BATCH, rounds=25, every=13
 )
 
-# 200 steps where the default is judged, as it may read a layer at one call in 64 only. The whole
+# 200 steps where the default is judged, as it may read a layer at one call in 256 only. The whole
 # shall end within ten minutes: so the 12 blocks get fewer, and ResNet18, of which a step takes
 # twice that of VGG16, has half its width.
 WORKLOADS = (
