@@ -49,7 +49,7 @@ def parts(device: Device, words: str) -> Parts:
             (1, 4, 16, 64),
             (32, 128, 512, 1024),
             device,
-            seconds=1.5,
+            seconds=1.2,
         ),
         "skipped": lambda: [skipped.section(device, rounds=20, block=100)],
         "agreement": lambda: [agreement.section(device)],

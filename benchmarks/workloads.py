@@ -187,7 +187,7 @@ _BATCH = "the last batch only, in float64"
 _STEP = "the last time step of each sequence only, of the last batch"
 
 VGG16 = Workload(
-    "VGG16, batch 64 at 32×32", vgg16(64), "convolutional", _BATCH, rounds=25, every=13
+    "VGG16, batch 64 at 32×32", vgg16(64), "convolutional", _BATCH, rounds=100, block=2, every=12
 )
 
 # 200 steps where the default is judged, as it may read a layer at one call in 256 only. The whole
@@ -200,23 +200,26 @@ WORKLOADS = (
         resnet18(64, 32),
         "convolutional",
         _BATCH,
-        rounds=25,
-        every=13,
+        rounds=100,
+        block=2,
+        every=12,
     ),
     Workload(
         "GPT, 4 blocks of 256, 8×128 tokens",
         gpt(4, width=256, heads=8, batch=8, tokens=128),
         "transformer",
         _STEP,
-        rounds=25,
-        every=13,
+        rounds=100,
+        block=2,
+        every=10,
     ),
     Workload(
         "GPT, 12 blocks of 256, 8×128 tokens",
         gpt(12, width=256, heads=8, batch=8, tokens=128),
         "transformer",
         _STEP,
-        rounds=3,
+        rounds=10,
+        block=2,
         every=2,
     ),
     Workload(
@@ -228,7 +231,9 @@ WORKLOADS = (
         block=50,
         every=3,
     ),
-    Workload("LSTM, 2 layers of 256, 64×64 steps", lstm, "recurrent", _STEP, rounds=4, every=2),
+    Workload(
+        "LSTM, 2 layers of 256, 64×64 steps", lstm, "recurrent", _STEP, rounds=16, block=2, every=2
+    ),
 )
 
 CUDA_VGG16 = Workload(

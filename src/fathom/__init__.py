@@ -19,7 +19,8 @@ from fathom.errors import (
     ShapeError,
 )
 from fathom.monitor import Monitor
-from fathom.snapshot import Reading, Snapshot
+from fathom.reading import Reading
+from fathom.snapshot import Snapshot
 from fathom.spectral.moments import Moments
 from fathom.spectral.spectrum import Spectrum
 from fathom.spectral.statistics import (
@@ -38,7 +39,7 @@ from fathom.spectral.statistics import (
     total_variance,
 )
 from fathom.spectral.table import STATISTICS
-from fathom.store.run import Run, open_run
+from fathom.views.run import Run, open_run
 
 __version__ = "0.1.0"
 

@@ -7,9 +7,10 @@ from fathom.background import Background, Work
 from fathom.capture.window import Window
 from fathom.distributed.merging import Key, Merged, Ranks
 from fathom.errors import RanksError, warn
+from fathom.reading import PHASES, LayerFacts, Reading, Readings
 from fathom.recorder import Recorder
 from fathom.settings import Settings
-from fathom.snapshot import PHASES, LayerFacts, Measured, Reading, Readings, Snapshot
+from fathom.snapshot import Measured, Snapshot
 from fathom.spectral.gathered import Gathered
 
 

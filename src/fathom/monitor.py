@@ -13,7 +13,7 @@ from torch import Tensor
 from fathom.background import Background
 from fathom.capture.attachment import Attachment
 from fathom.capture.capture import Capture
-from fathom.capture.description import watched_table
+from fathom.capture.description import watched_html, watched_table
 from fathom.capture.masks import given_masks
 from fathom.capture.report import LayerReport
 from fathom.distributed.agreement import Word, agreed
@@ -57,6 +57,7 @@ class Monitor:
         self._told_of_others = False
         self._background = Background()
         self._measurement: Measurement | None = None
+        self._snapshot: Snapshot | None = None
         self._closer = weakref.finalize(
             self,
             _release,
@@ -145,7 +146,7 @@ class Monitor:
         )
         self._last_step = word.step
         snapshot = begun(measurement, word.metrics, self._recorder, self._background)
-        self._measurement = measurement
+        self._measurement, self._snapshot = measurement, snapshot
         return snapshot
 
     def _finish(self) -> None:
@@ -268,6 +269,12 @@ class Monitor:
         table, memory = watched_table(layers, max_width=self.settings.max_width)
         chosen = ", ".join(f"{name}={value!r}" for name, value in self.settings.chosen().items())
         return f"{table}\n{self!r}: {memory}; {place}{f'; {chosen}' if chosen else ''}"
+
+    def _repr_html_(self) -> str:
+        """Show the last snapshot, once it is computed, and how far the next one is."""
+        last = self._snapshot
+        watched = watched_html(self._capture.facts, self.report(), title=repr(self))
+        return watched if last is None or not last.done else last._repr_html_() + watched
 
     def _checked(self, step: SupportsIndex) -> int:
         number = whole_number(step, where="snapshot: step")

@@ -1,158 +1,14 @@
-"""Frozen records of what was measured; all that is downstream consumes these."""
+"""All readings of one step: a frozen record, which may still be on its way."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from torch import Tensor
-
-from fathom.errors import NotObservedError, choose
-from fathom.spectral.spectrum import Spectrum
-from fathom.spectral.table import Statistics
-
-Phase = Literal["train", "eval"]
-PHASES: tuple[Phase, Phase] = ("train", "eval")
-
-AVERAGED_KINDS = ("linear", "convolution")
-"""The kinds of layers over which the average saturation is defined."""
-
-
-@dataclass(frozen=True, slots=True)
-class LayerFacts:
-    """What is known of a watched layer.
-
-    Attributes:
-        name: Its qualified name in the model; the first, where the module has several.
-        kind: `linear`, `convolution`, `recurrent`, `attention`, `embedding`, `normalisation` or
-            `other`.
-        module: The class of the module.
-        width: d, the size of its representation; None until it is known.
-        aliases: The other names of the same module.
-    """
-
-    name: str
-    kind: str
-    module: str
-    width: int | None = None
-    aliases: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Reading:
-    """One layer in one phase at one step.
-
-    Attributes:
-        layer: The layer.
-        phase: `train` or `eval`.
-        spectrum: The eigenvalues of its covariance, and the number of rows behind them.
-        samples: Independent items (images, sequences) behind the rows that were read. Rows of one
-            image are correlated, so rows alone say too much.
-        calls: Calls of the layer that were read.
-        dropped: Rows left out because they held a NaN or an infinity.
-        padded: Rows left out because they are padding.
-        threshold: Fraction of the variance that intrinsic dimension and saturation stand for.
-    """
-
-    layer: LayerFacts
-    phase: Phase
-    spectrum: Spectrum
-    samples: int
-    calls: int
-    dropped: int
-    threshold: float
-    padded: int = 0
-
-    @property
-    def eigenvalues(self) -> Tensor:
-        """(d,) float64, descending, in squared units; of a sketch the (l,) leading ones."""
-        return self.spectrum.eigenvalues
-
-    @property
-    def statistics(self) -> Statistics:
-        """Every statistic by name; nan where no row counted, or a sketch does not tell it."""
-        return self.spectrum.statistics(self.threshold)
-
-    @property
-    def saturation(self) -> float:
-        """The intrinsic dimension over the width, in [0, 1]; nan where that is."""
-        return self.statistics["saturation"]
-
-    @property
-    def intrinsic_dimension(self) -> float:
-        """How many directions carry `threshold` of the variance.
-
-        nan where no row counted, or where it lies beyond what a sketch captured: see `at_least`.
-        """
-        return self.statistics["intrinsic_dimension"]
-
-    @property
-    def at_least(self) -> float:
-        """A lower bound of the intrinsic dimension; itself, but where a sketch is behind."""
-        return self.spectrum.at_least(self.threshold)
-
-    @property
-    def sketched(self) -> bool:
-        """Whether the layer is too wide for its covariance, and a sketch stands for it."""
-        return self.spectrum.sketched
-
-    @property
-    def captured(self) -> float:
-        """The share of the total variance that the eigenvalues carry; below 1 of a sketch alone."""
-        return self.spectrum.captured
-
-    @property
-    def width(self) -> int:
-        """d, the size of the representation."""
-        return self.spectrum.width
-
-    @property
-    def rows(self) -> int:
-        """n, the rows that counted; of those with less than full weight a share."""
-        return self.spectrum.rows
-
-    @property
-    def rows_per_width(self) -> float:
-        """Rows over width, n / d: from few rows the intrinsic dimension is too low."""
-        return self.spectrum.rows_per_width
-
-    @property
-    def status(self) -> str:
-        """`provisional`, `settling`, `settled` or `coarse`, as `Spectrum.status` says."""
-        return self.spectrum.status
-
-    def __repr__(self) -> str:
-        """Say the main numbers in a line."""
-        dimension: object = self.intrinsic_dimension
-        if self.sketched and self.rows and math.isnan(self.intrinsic_dimension):
-            dimension = f"> {self.at_least - 1}"
-        return (
-            f"Reading({self.layer.name}, {self.phase}: intrinsic dimension "
-            f"{dimension} of {self.width}, saturation {self.saturation:.3f}, "
-            f"{self.rows_per_width:.1f} rows per width, {self.status}"
-            f"{f', sketched, {self.captured:.1%} captured' if self.sketched else ''}"
-            f"{f', {self.dropped} rows dropped' if self.dropped else ''})"
-        )
-
-
-class Readings(dict[str, Reading]):
-    """The readings of one phase by layer, in execution order."""
-
-    def __missing__(self, name: str) -> Reading:
-        """Say which layers there are.
-
-        Raises:
-            NotObservedError: Always.
-        """
-        there = (
-            ", ".join(name or "(model)" for name in self)
-            or "none; was the model called in this phase?"
-        )
-        raise NotObservedError(
-            f"Snapshot: layer must be one that was observed in this phase, got {name!r}. "
-            f"There are: {there}"
-        )
+from fathom.errors import choose
+from fathom.listing import html_listing, is_beyond, layer_rows
+from fathom.reading import AVERAGED_KINDS, PHASES, Phase, Readings
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -325,6 +181,62 @@ class Snapshot(_Awaited):
         counted = [each for each in saturations if not math.isnan(each)]
         return fmean(counted) if counted else float("nan")
 
+    @property
+    def usual_phase(self) -> Phase:
+        """The phase that is shown unasked: eval, but where only train was observed."""
+        return "eval" if self.eval or not self.train else "train"
+
+    def notes(self, phase: str = "eval") -> list[str]:
+        """Return what stands below the table of a phase: the average, and what to be told of.
+
+        Args:
+            phase: `train` or `eval`.
+
+        Returns:
+            Lines of text.
+
+        Raises:
+            ArgumentError: If there is no such phase.
+        """
+        readings = self.phase(phase)
+        lines = [self._average_in_words(phase)] if readings else []
+        if self.metrics:
+            numbers = (f"{name} {value:.4g}" for name, value in self.metrics.items())
+            lines.append("  ".join(numbers))
+        statuses = {reading.status for reading in readings.values()}
+        lines += [text for status, text in _ADVICE.items() if status in statuses]
+        if beyond := [row for row in layer_rows(readings) if is_beyond(row)]:
+            names = ", ".join(f"{row['layer']} ({row['captured']:.1%} captured)" for row in beyond)
+            lines.append(f"sketched: {names}: the dimension is not known, > is a lower bound")
+        for name, reading in readings.items():
+            if reading.dropped:
+                lines.append(f"{name}: {reading.dropped} rows with NaN or infinity were left out")
+        if padded := max((reading.padded for reading in readings.values()), default=0):
+            lines.append(f"padding left out: up to {padded:,} rows a layer")
+        reasons = {name: self.reasons.get(name, "") for name in self.unobserved}
+        for reason, names in by_reason(reasons):
+            lines.append(f"not observed: {names}{f' ({reason})' if reason else ''}")
+        lines += [f"switched off: {names}: {why}" for why, names in by_reason(self.disabled)]
+        return lines
+
+    def _average_in_words(self, phase: str) -> str:
+        average = self.average_saturation(phase)
+        if not math.isfinite(average):
+            return "no average saturation: no linear or convolutional layer but the output layer"
+        without = self.output_layer
+        aside = f", without the output layer {without}" if without in self.phase(phase) else ""
+        return f"average saturation {average:.3f}{aside}"
+
+    def _repr_html_(self) -> str:
+        """Show the layers as tables with bars, in a notebook; waits until they are computed."""
+        phases = [phase for phase in PHASES if self.phase(phase)] or [self.usual_phase]
+        return "".join(
+            html_listing(
+                self.phase(phase), title=f"step {self.step}, {phase}", notes=self.notes(phase)
+            )
+            for phase in reversed(phases)
+        )
+
     def __repr__(self) -> str:
         """Say in a line what is inside, or that it is being computed: that does not wait."""
         parts = [f"step={self.step}"]
@@ -348,3 +260,30 @@ class Snapshot(_Awaited):
 
 
 _MEASURED = tuple(each.name for each in fields(Measured))
+
+
+_ADVICE = {
+    "provisional": (
+        "provisional: fewer than 10 rows per width, so the dimension is too low; take snapshots "
+        "less often, or read more with a larger budget"
+    ),
+    "coarse": (
+        "coarse: the activations' type is too coarse for their mean, so the dimension is too high; "
+        "watch in float32"
+    ),
+}
+
+
+def by_reason(reasons: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return each reason once, with the layers that it holds for.
+
+    Args:
+        reasons: Layer to reason.
+
+    Returns:
+        Reason and names, these as one text.
+    """
+    return [
+        (reason, ", ".join(name or "(model)" for name, why in reasons.items() if why == reason))
+        for reason in dict.fromkeys(reasons.values())
+    ]

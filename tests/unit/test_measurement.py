@@ -5,7 +5,7 @@ from fathom.capture.layers import Layer
 from fathom.capture.rows import Rows
 from fathom.capture.window import Window
 from fathom.measurement import handed_over
-from fathom.snapshot import LayerFacts
+from fathom.reading import LayerFacts
 from fathom.spectral.gathered import Gathered
 from fathom.spectral.moments import Moments
 

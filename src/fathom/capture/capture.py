@@ -28,8 +28,8 @@ from fathom.capture.sharded import refuse_part, tensor_parallel
 from fathom.capture.state import State, state_of, windows_of
 from fathom.capture.window import Window
 from fathom.errors import ArgumentError, warn
+from fathom.reading import AVERAGED_KINDS, PHASES, LayerFacts, Phase
 from fathom.settings import Settings
-from fathom.snapshot import AVERAGED_KINDS, PHASES, LayerFacts, Phase
 
 
 class Current(threading.local):

@@ -1,9 +1,13 @@
-"""What is watched, as a table in words."""
+"""What is watched, as a table in words and in a notebook."""
 
 from collections.abc import Sequence
 
-from fathom.snapshot import LayerFacts
+from fathom.capture.report import LayerReport
+from fathom.listing import count_text
+from fathom.markup import Bar, html_table
+from fathom.reading import LayerFacts
 from fathom.spectral.gathered import is_sketched, memory_of
+from fathom.spectral.spectrum import SETTLED_FROM
 from fathom.text import columns, size
 
 
@@ -38,3 +42,30 @@ def watched_table(layers: Sequence[tuple[LayerFacts, str]], *, max_width: int) -
     table = columns(rows, right=frozenset({2, 4}))
     aside = f", {', '.join(sketched)} sketched" if sketched else ""
     return table, f"{bound} {size(total)} of moments for the two phases{aside}"
+
+
+def watched_html(facts: Sequence[LayerFacts], reports: Sequence[LayerReport], *, title: str) -> str:
+    """Show how far the window of each layer is, for notebooks.
+
+    Args:
+        facts: What is known of each layer.
+        reports: What was seen of each since the last snapshot, in the same order.
+        title: Stands above.
+
+    Returns:
+        HTML that needs nothing from outside; a full bar is a window with enough rows to be settled.
+    """
+    rows = []
+    for layer, seen in zip(facts, reports, strict=True):
+        share = seen.rows / layer.width if layer.width else 0.0
+        rows.append(
+            (
+                layer.name or "(model)",
+                layer.kind,
+                "?" if layer.width is None else str(layer.width),
+                Bar(share / SETTLED_FROM, count_text(share)),
+                seen.reason or seen.state,
+            )
+        )
+    head = ("layer", "kind", "width", "rows/width of both phases", "since the last snapshot")
+    return html_table(head, rows, title=title)

@@ -14,8 +14,8 @@ from fathom.capture.masks import MASK_NAMES, argument_names
 from fathom.capture.modules import around, modules_by_name
 from fathom.capture.rows import Reader, channels_second, features_last, main_output, recurrent
 from fathom.capture.sharded import class_of
+from fathom.reading import LayerFacts
 from fathom.settings import Settings
-from fathom.snapshot import LayerFacts
 
 Pick = Callable[[Any], Any]
 """What a module returned -> the tensor, features last, that is its output."""

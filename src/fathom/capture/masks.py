@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fathom.errors import ArgumentError, warn
-from fathom.snapshot import LayerFacts
+from fathom.reading import LayerFacts
 
 
 class Mask(NamedTuple):

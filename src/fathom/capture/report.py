@@ -7,7 +7,7 @@ from torch import nn
 
 from fathom.capture.layers import is_inside_attention
 from fathom.capture.window import Window
-from fathom.snapshot import LayerFacts
+from fathom.reading import LayerFacts
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from torch import nn
 from fathom.capture.layers import Layer, Pick, all_modules, known_layers, watchable
 from fathom.capture.modules import plain_name
 from fathom.errors import LayerSelectionError
+from fathom.reading import LayerFacts
 from fathom.settings import Settings
-from fathom.snapshot import LayerFacts
 
 LayerFilter = Sequence[str] | Callable[[str, nn.Module], bool]
 """Glob patterns on qualified names (`!` before one takes away), or a predicate."""

@@ -9,7 +9,7 @@ from fathom.capture.layers import Layer
 from fathom.capture.sampling import Sampler
 from fathom.capture.window import Window
 from fathom.errors import ArgumentError, ShapeError
-from fathom.snapshot import PHASES, Phase
+from fathom.reading import PHASES, Phase
 from fathom.spectral.moments import Moments
 from fathom.spectral.sketch import Sketch
 

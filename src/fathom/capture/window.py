@@ -11,8 +11,8 @@ from fathom.capture.layers import Layer, home_of
 from fathom.capture.rows import first_samples
 from fathom.capture.sampling import Sampler
 from fathom.errors import ShapeError
+from fathom.reading import Phase
 from fathom.settings import Settings
-from fathom.snapshot import Phase
 from fathom.spectral.gathered import Gathered, is_sketched
 from fathom.spectral.moments import Moments
 from fathom.spectral.sketch import WIDEST, Sketch

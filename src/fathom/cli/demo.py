@@ -14,7 +14,7 @@ from fathom.errors import RunExistsError, RunNotFoundError
 from fathom.experiments.demo import EPOCHS, SmallVGG, train
 from fathom.snapshot import Snapshot
 from fathom.store.removal import remove_run
-from fathom.store.run import open_run
+from fathom.views.run import open_run
 from fathom.views.tables import print_snapshot
 
 # As the user can type it: a command in a virtual environment need not be on the path.

@@ -8,8 +8,8 @@ import typer
 
 from fathom.cli.options import RunPath, Threshold
 from fathom.errors import ArgumentError, choose
-from fathom.store.run import open_run
 from fathom.views.export import COLUMNS, FORMS, export
+from fathom.views.run import open_run
 
 
 def export_run(

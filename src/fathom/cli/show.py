@@ -9,9 +9,11 @@ from rich.console import Console
 
 from fathom.cli.options import RunPath, Threshold
 from fathom.errors import choose
-from fathom.snapshot import PHASES, Snapshot
-from fathom.store.run import open_run
-from fathom.views.tables import SORTS, layer_rows, print_snapshot
+from fathom.listing import SORTS, layer_rows
+from fathom.reading import PHASES
+from fathom.snapshot import Snapshot
+from fathom.views.run import open_run
+from fathom.views.tables import print_snapshot
 
 # Tables that go to a pipe are never cut to a terminal's width.
 _PIPE_WIDTH = 1000
@@ -36,7 +38,7 @@ def show(
         choose(phase, PHASES, where="show: --phase")
     with open_run(run) as opened:
         snapshot = opened.snapshot(step, threshold=threshold)
-        phase = phase or ("eval" if snapshot.eval or not snapshot.train else "train")
+        phase = phase or snapshot.usual_phase
         if as_json:
             typer.echo(json.dumps(_record(snapshot, phase, sort), indent=2))
         else:

@@ -20,7 +20,7 @@ from fathom.spectral.table import SPECTRAL_STATISTICS, Statistics
 # Intrinsic dimension found over the true one, flat spectrum of width 256: 0.93 at 2 rows per
 # width, 0.99 at 10, 0.992 at 20.
 _PROVISIONAL_BELOW = 10
-_SETTLED_FROM = 20
+SETTLED_FROM = 20
 
 # A hundredth of the last percent of the variance. In bf16 at means of 10 times the spread, 5e-4,
 # 41 directions were found for 31.
@@ -129,7 +129,7 @@ class Spectrum:
             return "coarse"
         if self.rows_per_width < _PROVISIONAL_BELOW:
             return "provisional"
-        return "settled" if self.rows_per_width >= _SETTLED_FROM else "settling"
+        return "settled" if self.rows_per_width >= SETTLED_FROM else "settling"
 
     def statistics(self, threshold: float = 0.99) -> Statistics:
         """Return every statistic of this spectrum, computed when asked for.

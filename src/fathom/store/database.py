@@ -1,13 +1,13 @@
 """A run's database, opened to read: its records, checked, and its faults in words."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from fathom.errors import ClosedError, DamagedRecordError, RunError, RunNotFoundError, warn
 from fathom.store.records import unsealed
-from fathom.store.schema import DATABASE, connect, holds_run
+from fathom.store.schema import DATABASE, connect, has_summaries, holds_run
 
 Key = tuple[object, ...]
 
@@ -27,6 +27,7 @@ class Database:
         """
         self.folder = folder
         self._connection: sqlite3.Connection | None = _connect(folder)
+        self._has_summaries = has_summaries(self._connection)
         self._told: set[Key] = set()
 
     def rows(self, query: str, arguments: tuple[object, ...] = ()) -> list[Any]:
@@ -73,6 +74,25 @@ class Database:
                 warn(f"{self.folder}: {error}")
             return {}
 
+    def summaries(self, steps: Sequence[int]) -> dict[int, bytes]:
+        """Return the summaries of some steps, as far as they are there and whole.
+
+        Args:
+            steps: Recorded steps.
+
+        Returns:
+            Step to its packed numbers.
+        """
+        if not self._has_summaries:
+            return {}
+        places = ",".join("?" * len(steps))
+        query = f"SELECT step, numbers, checksum FROM summaries WHERE step IN ({places})"
+        return {
+            step: blob
+            for step, blob, seal in self.rows(query, tuple(steps))
+            if _is_whole(("summary", step), "{}", seal, blob)
+        }
+
     def damaged(self) -> Iterator[Key]:
         """Go through the keys of all records that are not as they were written.
 
@@ -97,6 +117,10 @@ class Database:
             for *columns, text, checksum, blob in self.rows(query, (step,)):
                 if not _is_whole(("spectrum", *columns), text, checksum, blob):
                     yield ("spectrum", *columns)
+        if self._has_summaries:
+            for step, blob, seal in self.rows("SELECT step, numbers, checksum FROM summaries"):
+                if not _is_whole(("summary", step), "{}", seal, blob):
+                    yield "summary", step
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""

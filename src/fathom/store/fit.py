@@ -4,8 +4,8 @@ import sqlite3
 from pathlib import Path
 
 from fathom.errors import RunError
+from fathom.reading import LayerFacts
 from fathom.settings import Settings
-from fathom.snapshot import LayerFacts
 from fathom.store.records import unsealed
 
 # Settings that decide what a row is: numbers before and after a change do not compare.

@@ -1,12 +1,21 @@
 """One writer a run."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from fathom.errors import RunBusyError
 
+try:
+    import fcntl
+except ImportError:  # of Unix alone
+    fcntl = None  # type: ignore[assignment]
+
 LOCK = "writer.lock"
+
+# Whoever asks whether a run is written holds its lock for that moment.
+_PATIENCE, _PAUSE = 0.5, 0.01
 
 
 def writer_lock(folder: Path) -> FileLock:
@@ -23,10 +32,30 @@ def writer_lock(folder: Path) -> FileLock:
     """
     lock = FileLock(folder / LOCK, thread_local=False)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_PATIENCE, poll_interval=_PAUSE)
     except Timeout as error:
         raise RunBusyError(
             f"run: {folder} must be written by one training at a time, got one that another writes "
             "now. Close that one, or pass another path; of several ranks, give one the path."
         ) from error
     return lock
+
+
+def is_written(folder: Path) -> bool:
+    """Tell whether a training writes a run now; never, where there is no way to ask (Windows).
+
+    Args:
+        folder: The run's folder, which need not be writable.
+
+    Returns:
+        False too of a training that was killed: its lock went with it.
+    """
+    if fcntl is None:
+        return False
+    with suppress(FileNotFoundError), (folder / LOCK).open("rb") as file:
+        try:
+            # Closing the file gives it back.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False

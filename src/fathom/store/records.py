@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from fathom.errors import DamagedRecordError
-from fathom.snapshot import LayerFacts, Reading, Snapshot
+from fathom.reading import LayerFacts, Reading
+from fathom.snapshot import Snapshot
 from fathom.spectral.remainder import Remainder
 from fathom.spectral.spectrum import Spectrum
 

@@ -25,6 +25,14 @@ CREATE TABLE readings (
 ) WITHOUT ROWID;
 """
 
+# What views show of every step at once, so that they need not read every spectrum. Runs of earlier
+# versions have none, and are read all the same.
+_SUMMARIES = """
+CREATE TABLE IF NOT EXISTS summaries (
+    step INTEGER PRIMARY KEY, numbers BLOB NOT NULL, checksum INTEGER NOT NULL
+);
+"""
+
 
 def connect(database: Path, *, mode: str) -> sqlite3.Connection:
     """Open a database.
@@ -87,6 +95,21 @@ def create_tables(connection: sqlite3.Connection) -> None:
         connection: To the database.
     """
     connection.executescript(
-        f"BEGIN; {_TABLES} PRAGMA application_id = {_APPLICATION_ID}; "
+        f"BEGIN; {_TABLES} {_SUMMARIES} PRAGMA application_id = {_APPLICATION_ID}; "
         f"PRAGMA user_version = {_VERSION}; COMMIT;"
     )
+
+
+def complete_tables(connection: sqlite3.Connection) -> None:
+    """Give a run of an earlier version what this one keeps more.
+
+    Args:
+        connection: To the database.
+    """
+    connection.execute(_SUMMARIES)
+
+
+def has_summaries(connection: sqlite3.Connection) -> bool:
+    """Tell whether a run is of a version that kept summaries."""
+    query = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'summaries'"
+    return bool(connection.execute(query).fetchone()[0])

@@ -10,8 +10,9 @@ from typing import Any, Self
 from filelock import FileLock
 
 from fathom.errors import RunBusyError, RunError, RunExistsError, RunNotFoundError, warn
+from fathom.reading import PHASES, LayerFacts
 from fathom.settings import Settings
-from fathom.snapshot import PHASES, LayerFacts, Snapshot
+from fathom.snapshot import Snapshot
 from fathom.spectral.moments import Moments
 from fathom.store.covariances import remove_covariances, remove_unfinished, write_covariances
 from fathom.store.fit import check_fit
@@ -24,7 +25,8 @@ from fathom.store.records import (
     sealed,
     snapshot_body,
 )
-from fathom.store.schema import DATABASE, connect, create_tables, holds_run
+from fathom.store.schema import DATABASE, complete_tables, connect, create_tables, holds_run
+from fathom.store.summary import summary_of
 
 _BUSY, _LOCKED = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED
 
@@ -150,7 +152,7 @@ class Writer:
                     # It is there if an interruption came right after it had been written.
                     if not transaction.execute(query, (snapshot.step,)).fetchone()[0]:
                         _insert_snapshot(transaction, snapshot, body)
-                        _insert_layers(transaction, layers)
+                        _insert_summary(transaction, snapshot, _positions(transaction, layers))
                 self._waiting.pop(0)
         except Exception as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
@@ -231,6 +233,8 @@ def _prepare(connection: sqlite3.Connection, folder: Path, journal: str) -> bool
     connection.execute("PRAGMA synchronous = FULL")
     if is_new:
         create_tables(connection)
+    else:
+        complete_tables(connection)
     return is_new
 
 
@@ -239,7 +243,7 @@ def _begin_session(
 ) -> None:
     with connection as transaction:
         if resume_from is not None:
-            for table in ("snapshots", "readings"):
+            for table in ("snapshots", "readings", "summaries"):
                 transaction.execute(f"DELETE FROM {table} WHERE step >= ?", (resume_from,))
         number = transaction.execute("SELECT count(*) FROM sessions").fetchone()[0]
         transaction.execute(
@@ -264,7 +268,19 @@ def _insert_snapshot(
             )
 
 
-def _insert_layers(transaction: sqlite3.Connection, layers: Iterable[LayerFacts]) -> None:
+def _insert_summary(
+    transaction: sqlite3.Connection, snapshot: Snapshot, positions: Mapping[str, int]
+) -> None:
+    readings = [each for phase in PHASES for each in snapshot.phase(phase).values()]
+    blob = summary_of(readings, positions).tobytes()
+    seal = sealed(("summary", snapshot.step), {}, blob)[1]
+    # The step may have been recorded before by a version that did not know of it.
+    query = "INSERT OR REPLACE INTO summaries VALUES (?, ?, ?)"
+    transaction.execute(query, (snapshot.step, blob, seal))
+
+
+def _positions(transaction: sqlite3.Connection, layers: Iterable[LayerFacts]) -> dict[str, int]:
+    """Return the position of every layer in the run, by name, after adding those that are new."""
     known = dict(transaction.execute("SELECT name, position FROM layers"))
     for facts in layers:
         if facts.name not in known:
@@ -273,3 +289,4 @@ def _insert_layers(transaction: sqlite3.Connection, layers: Iterable[LayerFacts]
                 "INSERT INTO layers VALUES (?, ?, ?, ?)",
                 (facts.name, position, *sealed(("layer", facts.name), layer_body(facts))),
             )
+    return known

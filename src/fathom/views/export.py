@@ -10,8 +10,8 @@ from typing import TextIO
 
 from fathom.errors import ArgumentError
 from fathom.extras import require
-from fathom.snapshot import PHASES
-from fathom.store.run import Run
+from fathom.reading import PHASES
+from fathom.views.run import Run
 
 COLUMNS = ("step", "phase", "layer", "kind", "width", "rows", "samples", "statistic", "value")
 

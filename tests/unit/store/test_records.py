@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from fathom.errors import DamagedRecordError
-from fathom.snapshot import LayerFacts, Reading, Snapshot
+from fathom.reading import LayerFacts, Reading
+from fathom.snapshot import Snapshot
 from fathom.spectral.remainder import Remainder
 from fathom.spectral.spectrum import Spectrum, rounded
 from fathom.store.records import (
@@ -226,7 +227,7 @@ def test_every_table_has_a_checksum_that_must_be_there() -> None:
     create_tables(connection)
     query = "SELECT name FROM sqlite_schema WHERE type = 'table'"
     tables = [name for (name,) in connection.execute(query)]
-    assert set(tables) == {"sessions", "layers", "snapshots", "readings"}
+    assert set(tables) == {"sessions", "layers", "snapshots", "readings", "summaries"}
     for table in tables:
         columns = {row[1]: row for row in connection.execute(f"PRAGMA table_info({table})")}
         assert columns["checksum"][3] == 1, f"{table}.checksum may be null"

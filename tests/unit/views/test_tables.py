@@ -5,9 +5,11 @@ import pytest
 import torch
 from rich.console import Console
 
-from fathom.snapshot import LayerFacts, Reading, Readings, Snapshot
+from fathom.listing import layer_rows
+from fathom.reading import LayerFacts, Reading, Readings
+from fathom.snapshot import Snapshot
 from fathom.spectral.spectrum import Spectrum
-from fathom.views.tables import bar, layer_rows, print_snapshot
+from fathom.views.tables import bar, print_snapshot
 
 
 def reading(name: str, *, dimension: int, width: int = 10, rows: int = 1000) -> Reading:

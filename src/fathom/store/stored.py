@@ -1,6 +1,5 @@
 """Read a run, also while it is still being written."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,8 @@ from fathom.errors import (
     RunNotFoundError,
     choose,
 )
-from fathom.snapshot import PHASES, LayerFacts, Reading, Readings, Snapshot
+from fathom.reading import PHASES, LayerFacts, Reading, Readings
+from fathom.snapshot import Snapshot
 from fathom.spectral.spectrum import Spectrum, second_moment_rankme
 from fathom.spectral.table import check_statistic
 from fathom.spectral.vectors import check_threshold
@@ -28,37 +28,11 @@ from fathom.store.records import (
 )
 
 
-def open_run(path: str | os.PathLike[str]) -> "Run":
-    """Open a run to read it; it may still be growing.
-
-    Args:
-        path: The folder that was given to `fathom.watch`.
-
-    Returns:
-        The run. Each of its properties reads what is on disk at that moment.
-
-    Raises:
-        RunNotFoundError: If there is no run.
-        RunError: If it cannot be read.
-
-    Example:
-        >>> import fathom, tempfile, torch
-        >>> folder = tempfile.mkdtemp()
-        >>> model = torch.nn.Linear(3, 2)
-        >>> with fathom.watch(model, folder + "/run") as monitor:
-        ...     _ = model(torch.randn(10, 3))
-        ...     _ = monitor.snapshot(step=0)
-        >>> fathom.open_run(folder + "/run").steps
-        [0]
-    """
-    return Run(Path(path))
-
-
-class Run:
-    """Everything recorded for one training."""
+class StoredRun:
+    """Everything recorded for one training, as numbers; `Run` shows itself too."""
 
     def __init__(self, path: Path):
-        """Open a run; use `open_run`.
+        """Open a run; use `fathom.open_run`.
 
         Args:
             path: Its folder.
@@ -250,6 +224,54 @@ class Run:
         facts = self.layer_facts
         for step in self.steps:
             yield self._snapshot(step, facts, threshold)
+
+    def version(self) -> int:
+        """Return a number that changes when another connection has written."""
+        return int(self._database.rows("PRAGMA data_version")[0][0])
+
+    def seals(self) -> dict[int, object]:
+        """Return what tells each recorded step from one that was recorded anew, by step."""
+        return dict(self._database.rows("SELECT step, checksum FROM snapshots"))
+
+    def snapshot_bodies(self, steps: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Return what is kept of some steps beside their readings; of damaged ones nothing.
+
+        Args:
+            steps: Recorded steps.
+
+        Returns:
+            Step to content, in the order of `steps`.
+        """
+        places = ",".join("?" * len(steps))
+        query = f"SELECT step, body, checksum FROM snapshots WHERE step IN ({places})"
+        found = {step: rest for step, *rest in self._database.rows(query, tuple(steps))}
+        return {
+            step: self._database.body(("snapshot", step), *found[step])
+            for step in steps
+            if step in found
+        }
+
+    def summaries(self, steps: Sequence[int]) -> dict[int, bytes]:
+        """Return the summaries of some steps, as far as they are there and whole.
+
+        Args:
+            steps: Recorded steps.
+
+        Returns:
+            Step to the bytes of its `SUMMARY` records.
+        """
+        return self._database.summaries(steps)
+
+    def readings(self, step: int) -> Iterator[Reading]:
+        """Go through the readings of one step; damaged ones are left out.
+
+        Args:
+            step: A recorded step.
+
+        Yields:
+            The readings of both phases.
+        """
+        yield from self._readings(step, self.layer_facts)
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""

@@ -1,0 +1,173 @@
+"""A run as the page and the report read it: plain values, and arrays packed in base64.
+
+The page's scripts know this form and nothing else, so that a report (one document inside a file)
+and the live page (the same document from a server) share their code.
+"""
+
+import math
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fathom.reading import PHASES
+from fathom.spectral.spectrum import Spectrum
+from fathom.store.lock import is_written
+from fathom.store.timeline import Timeline
+from fathom.views.findings import findings
+
+Document = dict[str, Any]
+
+_POINTS = 64
+
+
+def run_document(timeline: Timeline, *, name: str) -> Document:
+    """Return what the page shows of a run, but for its spectra.
+
+    Args:
+        timeline: Of the run.
+        name: How it is called and linked to.
+
+    Returns:
+        Values that JSON can hold:
+
+        - `name`, `live`, `recorded` (steps in the run), `steps` and `times` (seconds since 1970) of
+          those held, `threshold`, `output_layer`;
+        - `layers`: `name`, `kind`, `module`, `width`, `aliases` of each, in execution order;
+        - `metrics`: name to numbers, one a step, null where there is none;
+        - `phases`: for each phase with a reading `average` (one a step), the packed (steps, layers)
+          arrays `dimension`, `status` and `rows`, `at_least` too (null where it is the dimension),
+          `samples` of each layer at the last step, and the `findings` of that step (`kind`, `text`,
+          `layers`);
+        - `unobserved` and `disabled` at the last step: layer to reason;
+        - `facts`: model, versions and start of the first session; `settings` of it; `sessions`, how
+          often the run was begun or resumed.
+
+        Saturation is dimension over width, status its place in `fathom.store.summary.STATUSES`.
+    """
+    run, last = timeline.run, timeline.last
+    sessions = run.sessions
+    facts = dict(sessions[0]) if sessions else {}
+    settings = facts.pop("settings", {})
+    return {
+        "name": name,
+        "live": is_written(run.path),
+        "recorded": timeline.recorded,
+        "steps": timeline.steps,
+        "times": _plain(timeline.times),
+        "threshold": settings.get("threshold"),
+        "output_layer": None if last is None else last.output_layer,
+        "layers": [
+            {
+                "name": each.name,
+                "kind": each.kind,
+                "module": each.module,
+                "width": each.width,
+                "aliases": list(each.aliases),
+            }
+            for each in timeline.facts
+        ],
+        "metrics": {name: _plain(values) for name, values in timeline.metrics.items()},
+        "phases": {
+            phase: _phase(timeline, phase)
+            for phase in PHASES
+            if np.isfinite(timeline.numbers("status", phase=phase)).any()
+        },
+        "unobserved": _reasons(last.unobserved, last.reasons) if last else {},
+        "disabled": dict(last.disabled) if last else {},
+        "facts": facts,
+        "settings": settings,
+        "sessions": len(sessions),
+    }
+
+
+def spectrum_document(spectrum: Spectrum, *, threshold: float, points: int = _POINTS) -> Document:
+    """Return the spectrum of one layer, thinned to what the eye can see.
+
+    Args:
+        spectrum: The eigenvalues.
+        threshold: Fraction of the total variance, in (0, 1].
+        points: At most about so many, evenly in the logarithm of the rank; the first, the last and
+            the one that reaches the threshold are always there.
+
+    Returns:
+        Values that JSON can hold: `width`, `rows`, `status`, `threshold`, `dimension` (null where
+        it is not known), `at_least`, `captured`, and the lists `rank` (from 1), `value` (squared
+        activation units) and `share` (cumulative, in [0, 1]).
+    """
+    values = spectrum.eigenvalues.numpy()
+    total = values.sum() / spectrum.captured if spectrum.captured > 0 else 0.0
+    share = np.cumsum(values) / total if total > 0 else np.zeros_like(values)
+    dimension = spectrum.statistics(threshold)["intrinsic_dimension"]
+    ranks = np.geomspace(1, len(values), points).round().astype(int)
+    if math.isfinite(dimension) and dimension > 0:
+        ranks = np.append(ranks, int(dimension))
+    ranks = np.unique(ranks)
+    return {
+        "width": spectrum.width,
+        "rows": spectrum.rows,
+        "status": spectrum.status,
+        "threshold": threshold,
+        "dimension": _number(dimension),
+        "at_least": _number(spectrum.at_least(threshold)),
+        "captured": _number(spectrum.captured),
+        "rank": ranks.tolist(),
+        "value": [float(f"{value:.4g}") for value in values[ranks - 1]],
+        "share": [round(float(value), 5) for value in share[ranks - 1]],
+    }
+
+
+def packed(values: NDArray[np.float64]) -> Document:
+    """Pack an array of counts for the page.
+
+    Args:
+        values: (steps, layers) whole numbers >= 0, or nan.
+
+    Returns:
+        `type` (`u1`, `u2` or `f4`), `rows`, `columns` and `data`: the numbers by row, little-endian
+        in base64. The largest number of an unsigned type stands for nan. Where all rows are the
+        same there is one, and it holds for every step.
+    """
+    columns = values.shape[1]
+    if len(values) > 1 and np.array_equal(values, np.broadcast_to(values[:1], values.shape), True):
+        values = values[:1]
+    known = values[np.isfinite(values)]
+    most = known.max() if known.size else 0
+    kind = next((kind for kind, top in (("u1", 255), ("u2", 65535)) if most < top), "f4")
+    if kind != "f4":
+        values = np.where(np.isfinite(values), values, np.iinfo(kind).max)
+    data = b64encode(np.ascontiguousarray(values, f"<{kind}").tobytes()).decode()
+    return {"type": kind, "rows": len(values), "columns": columns, "data": data}
+
+
+def _phase(timeline: Timeline, phase: str) -> Document:
+    dimension = timeline.numbers("dimension", phase=phase)
+    at_least = timeline.numbers("at_least", phase=phase)
+    return {
+        "average": _plain(timeline.averages(phase=phase), digits=4),
+        "dimension": packed(dimension),
+        "at_least": None if np.array_equal(dimension, at_least, True) else packed(at_least),
+        "status": packed(timeline.numbers("status", phase=phase)),
+        "rows": packed(timeline.numbers("rows", phase=phase)),
+        "samples": _plain(timeline.numbers("samples", phase=phase)[-1]),
+        "findings": [
+            {"kind": each.kind, "text": each.text, "layers": list(each.layers)}
+            for each in findings(timeline, phase=phase)
+        ],
+    }
+
+
+def _reasons(names: Any, reasons: Mapping[str, str]) -> dict[str, str]:
+    return {name: reasons.get(name, "") for name in names}
+
+
+def _plain(values: NDArray[np.float64], *, digits: int | None = None) -> list[float | None]:
+    return [_number(value, digits=digits) for value in values.tolist()]
+
+
+def _number(value: float, *, digits: int | None = None) -> float | None:
+    if not math.isfinite(value):
+        return None
+    return value if digits is None else round(value, digits)

@@ -1,0 +1,179 @@
+"""What a reader should know of one step, in words: which layers are low, high, in a tail."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fathom.reading import AVERAGED_KINDS
+from fathom.snapshot import by_reason
+from fathom.store.summary import STATUSES
+from fathom.store.timeline import Timeline
+
+# Of the average, past which the papers find accuracy to fall with it (Shenk et al. 2019, 3.4).
+HIGH_AVERAGE = 0.45
+# Of a layer: below the range of 0.2 to 0.4 that Delve's maintainers advise, and as far from 1.
+LOW, HIGH = 0.2, 0.8
+# A tail is at least so many layers at the end, all below this share of the highest saturation.
+TAIL_LENGTH, TAIL_SHARE = 2, 0.5
+
+_PROVISIONAL, _COARSE = STATUSES.index("provisional"), STATUSES.index("coarse")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to know.
+
+    Attributes:
+        kind: `average`, `tail`, `low`, `high`, `provisional`, `coarse`, `unknown`, `unobserved` or
+            `disabled`.
+        text: A sentence or two.
+        layers: That it is about.
+    """
+
+    kind: str
+    text: str
+    layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """The last step in one phase: arrays over the observed layers, in execution order."""
+
+    names: NDArray[np.str_]
+    counts: NDArray[np.bool_]
+    saturation: NDArray[np.float64]
+    status: NDArray[np.float64]
+
+    def among(self, chosen: NDArray[np.bool_]) -> tuple[str, ...]:
+        return tuple(str(name) or "(model)" for name in self.names[chosen])
+
+    @property
+    def judged(self) -> NDArray[np.bool_]:
+        """Layers that are in the average, and read well enough to be judged."""
+        trusted = ~np.isin(self.status, (_PROVISIONAL, _COARSE))
+        return self.counts & trusted & np.isfinite(self.saturation)
+
+
+def findings(timeline: Timeline, *, phase: str) -> list[Finding]:
+    """Say what there is to know of the last step.
+
+    Args:
+        timeline: Of a run.
+        phase: `train` or `eval`.
+
+    Returns:
+        What is of most weight first. Layers that are read too little are named, and not judged.
+    """
+    last = timeline.last
+    if last is None:
+        return [Finding("unobserved", "Nothing is recorded yet.")]
+    saturation = timeline.numbers("saturation", phase=phase)[-1]
+    status = timeline.numbers("status", phase=phase)[-1]
+    seen = np.isfinite(status)
+    facts = [each for each, is_seen in zip(timeline.facts, seen, strict=True) if is_seen]
+    step = _Step(
+        names=np.array([each.name for each in facts], dtype=np.str_),
+        counts=np.array(
+            [each.kind in AVERAGED_KINDS and each.name != last.output_layer for each in facts],
+            dtype=np.bool_,
+        ),
+        saturation=saturation[seen],
+        status=status[seen],
+    )
+    found: list[Finding] = []
+    if not facts:
+        found.append(Finding("unobserved", f"No layer was observed in the {phase} phase."))
+    for say in (_average, _tail, _low, _high, _provisional, _coarse, _unknown):
+        if facts and (finding := say(step)):
+            found.append(finding)
+    reasons = {name: last.reasons.get(name, "") for name in last.unobserved}
+    for reason, names in by_reason(reasons):
+        text = f"Not observed{f', as: {reason}' if reason else ''}: {names}."
+        found.append(Finding("unobserved", text, tuple(n for n in reasons if reasons[n] == reason)))
+    for reason, names in by_reason(last.disabled):
+        layers = tuple(name for name, why in last.disabled.items() if why == reason)
+        found.append(Finding("disabled", f"Switched off: {names}. {reason}", layers))
+    return found
+
+
+def _average(step: _Step) -> Finding | None:
+    counted = step.saturation[step.counts]
+    counted = counted[np.isfinite(counted)]
+    if not len(counted):
+        return None
+    average = math.fsum(counted) / len(counted)
+    if average > HIGH_AVERAGE:
+        meaning = (
+            f"That is high: past {HIGH_AVERAGE:.0%} accuracy tends to fall as it rises. Wider "
+            "layers bring it down."
+        )
+    elif average < LOW:
+        meaning = "That is low: the network has far more width than its data uses."
+    else:
+        meaning = "Most of the width has something to do."
+    text = f"On average the data uses {average:.0%} of a layer's width. {meaning}"
+    return Finding("average", text)
+
+
+def _tail(step: _Step) -> Finding | None:
+    judged = np.flatnonzero(step.judged)
+    values = step.saturation[judged]
+    if not len(values) or values.max() < LOW:
+        return None
+    above = np.flatnonzero(values >= TAIL_SHARE * values.max())
+    tail = judged[above[-1] + 1 :]
+    if len(tail) < TAIL_LENGTH:
+        return None
+    names = tuple(str(name) for name in step.names[tail])
+    text = (
+        f"The last {len(tail)} layers are a tail of low saturation, from {names[0]} on: each below "
+        f"half of the highest, {values.max():.0%}. The network may be too deep or too wide for the "
+        "data, or its receptive field larger than the input."
+    )
+    return Finding("tail", text, names)
+
+
+def _about(
+    kind: str, mask: Callable[[_Step], NDArray[np.bool_]], text: str
+) -> Callable[[_Step], Finding | None]:
+    def say(step: _Step) -> Finding | None:
+        names = step.among(mask(step))
+        if not names:
+            return None
+        return Finding(kind, f"{_counted(names)} {text}: {listed(names)}.", names)
+
+    return say
+
+
+_low = _about("low", lambda step: step.judged & (step.saturation < LOW), f"below {LOW:.0%}")
+_high = _about("high", lambda step: step.judged & (step.saturation > HIGH), f"above {HIGH:.0%}")
+_provisional = _about(
+    "provisional",
+    lambda step: step.status == _PROVISIONAL,
+    "provisional, with fewer than 10 rows per width, so that the dimension is too low and nothing "
+    "is said of them here",
+)
+_coarse = _about(
+    "coarse",
+    lambda step: step.status == _COARSE,
+    "coarse: the type of the activations is too coarse for their mean, so that the dimension is "
+    "too high",
+)
+_unknown = _about(
+    "unknown",
+    lambda step: ~np.isfinite(step.saturation),
+    "without a known dimension, too wide for more than a lower bound or without rows",
+)
+
+
+def _counted(names: Sequence[str]) -> str:
+    return "One layer is" if len(names) == 1 else f"{len(names)} layers are"
+
+
+def listed(names: Sequence[str], *, most: int = 8) -> str:
+    """Write names as one text, of many only the first."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
