@@ -21,7 +21,7 @@ def watched_table(layers: Sequence[tuple[LayerFacts, str]], *, max_width: int) -
     Returns:
         A table with a line a layer, and the memory of all.
     """
-    rows = [("layer", "kind", "width", "rows", "memory")]
+    rows = [("layer", "kind", "width", "a row is", "memory")]
     total, some_unknown, sketched = 0, False, []
     for facts, row in layers:
         memory = memory_of(facts.width, max_width=max_width) if facts.width else None
