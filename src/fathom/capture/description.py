@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fathom.capture.report import LayerReport
 from fathom.listing import count_text
-from fathom.markup import Bar, html_table
+from fathom.markup import Bar, Number, html_table
 from fathom.reading import LayerFacts
 from fathom.spectral.gathered import is_sketched, memory_of
 from fathom.spectral.spectrum import SETTLED_FROM
@@ -62,7 +62,7 @@ def watched_html(facts: Sequence[LayerFacts], reports: Sequence[LayerReport], *,
             (
                 layer.name or "(model)",
                 layer.kind,
-                "?" if layer.width is None else str(layer.width),
+                Number("?" if layer.width is None else layer.width),
                 Bar(share / SETTLED_FROM, count_text(share)),
                 seen.reason or seen.state,
             )
