@@ -10,10 +10,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from fathom.errors import ArgumentError, choose
-from fathom.views.look import DARK, LIGHT, Look
+from fathom.views.look import DARK, LIGHT, THEMES, Look
 from fathom.views.plots.names import plain
-
-THEMES = ("light", "dark")
 
 FONT = 8.5
 """Points, of labels and legends; titles are larger."""
@@ -97,7 +95,7 @@ def canvas(
 
     Args:
         given: Axes, as many as rows times columns; None for a figure of their own.
-        theme: One of `THEMES`; None for light, or what fits the figure of given axes.
+        theme: `light` or `dark`; None for light, or what fits the figure of given axes.
         size: Width and height of an own figure, in inches.
         rows: Axes above each other, which share the x axis.
         columns: Axes beside each other.
@@ -110,9 +108,9 @@ def canvas(
         ArgumentError: If the theme is none, or what was given are not so many axes.
     """
     if theme is not None:
-        choose(theme, THEMES, where=f"{where}: theme")
+        choose(theme, tuple(THEMES), where=f"{where}: theme")
     if given is None:
-        look = DARK if theme == "dark" else LIGHT
+        look = THEMES[theme or "light"]
         figure = ShownFigure(figsize=size, layout="constrained", facecolor=look.background)
         axes: list[Axes] = []
         for place in range(rows * columns):
@@ -126,7 +124,7 @@ def canvas(
             raise ArgumentError(
                 f"{where}: ax must be {_counted(rows * columns)} of matplotlib, got {given!r}."
             )
-        look = {"light": LIGHT, "dark": DARK, None: _fitting(axes[0])}[theme]
+        look = THEMES[theme] if theme else _fitting(axes[0])
     for each in axes:
         _dress(each, look)
     return Canvas(look, tuple(axes), given is None)
@@ -189,9 +187,9 @@ def _dress(axes: Axes, look: Look) -> None:
     axes.tick_params(which="both", color=look.line, labelcolor=look.text, labelsize=FONT)
     for axis in (axes.xaxis, axes.yaxis):
         axis.label.set_color(look.text)
-        axis.label.set_size(FONT + 0.5)
+        axis.label.set_fontsize(FONT + 0.5)
         axis.get_offset_text().set_color(look.text)
-        axis.get_offset_text().set_size(FONT)
+        axis.get_offset_text().set_fontsize(FONT)
     axes.grid(visible=True, axis="y", color=look.line, linewidth=0.5, alpha=0.6)
     axes.grid(visible=False, axis="x")
     axes.set_axisbelow(True)

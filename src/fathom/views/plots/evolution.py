@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from fathom.errors import choose
@@ -23,7 +22,7 @@ from fathom.views.plots.canvas import FONT, Canvas, canvas, figure_of, legend, m
 from fathom.views.plots.names import run_names
 from fathom.views.plots.quantities import QUANTITIES
 from fathom.views.plots.series import threshold_words
-from fathom.views.plots.ticks import name_layers
+from fathom.views.plots.ticks import name_layers, step_ticks
 
 _WHERE = "evolution"
 
@@ -67,7 +66,7 @@ def draw_evolution(
     timeline = Timeline(run, most=_MOST)
     phase = phase or _usual_phase(timeline)
     layers = timeline.layers
-    size = (8.5, min(max(1.9 + 0.15 * len(layers), 3.4), 15))
+    size = (8.5, min(max(1.9 + 0.15 * len(layers), 3.4), 10))
     on = canvas(ax, theme=theme, size=size, where=_WHERE)
     axes = on.axes[0]
     with_threshold = statistic in {"saturation", "intrinsic_dimension"}
@@ -78,7 +77,7 @@ def draw_evolution(
     )
     cells = _read(timeline, statistic=statistic, phase=phase, threshold=threshold)
     axes.set_xlabel(WORDS["step"])
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(step_ticks(timeline.steps))
     axes.grid(visible=False)
     if np.isfinite(cells.values).any():
         edges = _edges(timeline.steps)
@@ -87,7 +86,8 @@ def draw_evolution(
         axes.set_xlim(edges[0], edges[-1])
     else:
         seen = np.isfinite(timeline.numbers("status", phase=phase)).any()
-        what = f"{statistic} has no value" if seen else "No layer was observed"
+        name = QUANTITIES[statistic].name
+        what = f"No finite {name} was read" if seen else "No layer was observed"
         message(axes, on.look, f"{what} in the {phase} phase")
     on.settle()
     name_layers(axes.yaxis, layers)
@@ -99,9 +99,7 @@ def _usual_phase(timeline: Timeline) -> str:
     return "train" if seen == ["train"] else "eval"
 
 
-def _read(
-    timeline: Timeline, *, statistic: str, phase: str, threshold: float | None
-) -> _Cells:
+def _read(timeline: Timeline, *, statistic: str, phase: str, threshold: float | None) -> _Cells:
     status = timeline.numbers("status", phase=phase)
     recorded = {"saturation": "saturation", "intrinsic_dimension": "dimension"}
     name = recorded.get(statistic) if threshold is None else None
@@ -145,10 +143,11 @@ def _map(on: Canvas, edges: NDArray[np.float64], values: NDArray[np.float64], na
         # In a vector file too the cells are one image: a path a cell makes it large and slow.
         rasterized=True,
     )
-    bar = figure_of(axes).colorbar(mesh, ax=axes, pad=0.02, fraction=0.05, aspect=30)
+    tall = axes.bbox.height / figure_of(axes).dpi
+    bar = figure_of(axes).colorbar(mesh, ax=axes, pad=0.02, fraction=0.05, aspect=tall / 0.2)
     bar.set_label(quantity.label, color=on.look.text, size=FONT + 0.5)
     bar.ax.tick_params(which="both", color=on.look.line, labelcolor=on.look.text, labelsize=FONT)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
 
 
 _HATCHES = {
@@ -183,7 +182,7 @@ def _marks(on: Canvas, edges: NDArray[np.float64], marks: dict[str, NDArray[np.b
 
 
 def _hatching(kind: str, hatch: str, look: Look) -> dict[str, Any]:
-    colour = look.faint if kind == "none" else "#ffffff"
+    colour = look.faint if kind == "none" else "#ffffffb0"
     face = look.background if kind == "none" else "none"
     return {"facecolor": face, "edgecolor": colour, "hatch": hatch, "linewidth": 0.0}
 
@@ -203,11 +202,13 @@ def _stretches(mask: NDArray[np.bool_], edges: NDArray[np.float64]) -> list[NDAr
 def _edges(steps: Sequence[int]) -> NDArray[np.float64]:
     """Return where columns meet: half-way between steps."""
     places = np.array(steps, dtype=np.float64)
-    gaps = np.diff(places)
-    usual = float(np.median(gaps)) if len(gaps) else 1.0
-    # Past 2⁵³ two steps may be the same float.
-    half = max(usual, 2 * float(np.spacing(np.abs(places).max())), 1e-9) / 2
-    return np.concatenate([[places[0] - half], places[:-1] + gaps / 2, [places[-1] + half]])
+    gaps = np.diff(places) if len(places) > 1 else np.ones(1)
+    # An axis that is narrower than its numbers' rounding cannot be drawn.
+    least = 1e-13 * float(np.abs(places).max())
+    first, last = max(gaps[0], least) / 2, max(gaps[-1], least) / 2
+    return np.concatenate(
+        [[places[0] - first], (places[:-1] + places[1:]) / 2, [places[-1] + last]]
+    )
 
 
 def _range(values: NDArray[np.float64]) -> tuple[float, float]:

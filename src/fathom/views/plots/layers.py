@@ -39,6 +39,10 @@ class _Drawn:
     status: NDArray[np.str_]
     average: float
 
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        return np.isfinite(self.values) | np.isfinite(self.bounds)
+
 
 def draw_layers(
     runs: Sequence[StoredRun],
@@ -67,7 +71,7 @@ def draw_layers(
     check_statistic(statistic, where=f"{_WHERE}: statistic")
     layers = _in_order([run.layers for run in runs])
     tall = 3.6 + min(label_height(layers), 2.2)
-    size = (min(max(0.15 * len(layers) + 3.4, 7.5), 16), tall)
+    size = (min(max(0.15 * len(layers) + 3.4, 7.5), 14), tall)
     on = canvas(ax, theme=theme, size=size, where=_WHERE)
     series = series_of(runs, steps, look=on.look, where=_WHERE)
     snapshots = [each.run.snapshot(each.step, threshold=threshold) for each in series]
@@ -83,13 +87,18 @@ def draw_layers(
     for each in drawn:
         _line(axes, each, on.look)
     _scale(axes, statistic)
-    if not any(snapshot.phase(phase) for snapshot in snapshots):
-        message(axes, on.look, f"No layer was observed in the {phase} phase")
+    if not any(each.known.any() for each in drawn):
+        seen = any(snapshot.phase(phase) for snapshot in snapshots)
+        name = QUANTITIES[statistic].name
+        words = f"No finite {name} was read" if seen else "No layer was observed"
+        message(axes, on.look, f"{words} in the {phase} phase")
     uncounted = _uncounted(snapshots, layers, phase) if statistic == "saturation" else []
     for place in uncounted:
         axes.axvspan(place - 0.5, place + 0.5, color=on.look.line, alpha=0.35, lw=0, zorder=0)
+    outputs = {layers.index(each.output_layer) for each in snapshots if each.output_layer in layers}
+    aside = "output layer, not in the average" if outputs >= {*uncounted} else "not in the average"
     never = {name for each in snapshots for name in each.unobserved if name not in layers}
-    _legend(on, drawn, is_partial=bool(uncounted), never=len(never))
+    _legend(on, drawn, aside=aside if uncounted else "", never=len(never))
     on.settle()
     name_layers(axes.xaxis, layers)
     return axes
@@ -188,7 +197,7 @@ def _uncounted(snapshots: Sequence[Snapshot], layers: Sequence[str], phase: str)
     return [place for place, name in enumerate(layers) if name in seen - counted]
 
 
-def _legend(on: Canvas, drawn: Sequence[_Drawn], *, is_partial: bool, never: int) -> None:
+def _legend(on: Canvas, drawn: Sequence[_Drawn], *, aside: str, never: int) -> None:
     ink = on.look.faint
     entries: list[tuple[Any, str]] = []
     for each in drawn:
@@ -203,8 +212,8 @@ def _legend(on: Canvas, drawn: Sequence[_Drawn], *, is_partial: bool, never: int
             line = Line2D([], [], color=style.colour, linestyle=":")
             entries.append((line, f"average {each.average:.3f}"))
     statuses = set(np.concatenate([each.status for each in drawn]).tolist())
-    if is_partial:
-        entries.append((Patch(color=on.look.line, alpha=0.35), "not in the average"))
+    if aside:
+        entries.append((Patch(color=on.look.line, alpha=0.35), aside))
     for status, words, marker, face in (
         ("provisional", "provisional: too low", "o", on.look.background),
         ("coarse", "coarse: too high", "x", ink),
@@ -217,8 +226,8 @@ def _legend(on: Canvas, drawn: Sequence[_Drawn], *, is_partial: bool, never: int
         handle = Line2D([], [], color=ink, linestyle="none", marker="$↑$", ms=8)
         entries.append((handle, "at least (sketched)"))
     nothing = Line2D([], [], linestyle="none")
-    if any((each.status == "").any() for each in drawn):
-        entries.append((nothing, "gap: not observed"))
+    if not all(each.known.all() for each in drawn):
+        entries.append((nothing, "gap: no value"))
     if never:
         entries.append((nothing, f"{never} more never observed"))
     place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if on.own else {"loc": "best"}
@@ -226,10 +235,10 @@ def _legend(on: Canvas, drawn: Sequence[_Drawn], *, is_partial: bool, never: int
 
 
 def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:
-    """Merge the layers of runs: what only a later one has stands behind what precedes it there."""
+    """Merge the layers of runs: what a later one adds stands behind what precedes it there."""
     merged: list[str] = []
     for names in lists:
-        place = 0
+        place = 0 if {*names} & {*merged} else len(merged)
         for name in names:
             if name in merged:
                 place = merged.index(name) + 1
@@ -237,5 +246,3 @@ def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:
                 merged.insert(place, name)
                 place += 1
     return merged
-
-

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from fathom.errors import ArgumentError, choose
@@ -20,6 +19,7 @@ from fathom.views.look import WORDS, Look
 from fathom.views.plots.canvas import Canvas, Panels, canvas, figure_of, legend, message
 from fathom.views.plots.names import plain, run_names
 from fathom.views.plots.series import MOST, Style, styles
+from fathom.views.plots.ticks import step_ticks
 
 _WHERE = "metrics"
 
@@ -50,6 +50,9 @@ def draw_metrics(
 
     Returns:
         The axes, that of the average saturation first.
+
+    Raises:
+        ArgumentError: If there is no such metric, or there are too many runs.
     """
     timelines = [Timeline(run) for run in runs]
     if not 0 < len(runs) <= MOST:
@@ -65,11 +68,13 @@ def draw_metrics(
     aside = f"{len(shown)} of {len(recorded)} metrics" if more and names is None else ""
     on.title(called[0] if len(runs) == 1 else "", aside)
     for axes, name in zip(on.axes, (WORDS["average"], *shown), strict=True):
-        axes.set_ylabel(plain(name if len(name) <= 24 else f"{name[:10]}…{name[-13:]}"))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_ylabel(plain(name if len(name) <= 19 else f"{name[:8]}…{name[-10:]}"))
         if axes is not on.axes[-1]:
             axes.tick_params(labelbottom=False)
     on.axes[-1].set_xlabel(WORDS["step"])
+    steps = sorted({step for each in timelines for step in each.steps})
+    for axes in on.axes:
+        axes.xaxis.set_major_locator(step_ticks(steps))
     several = called if len(runs) > 1 else [""]
     lines = list(zip(timelines, several, styles(on.look, len(runs)), strict=True))
     _averages(on, lines)

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from fathom.errors import ArgumentError, choose, whole_number
 from fathom.reading import PHASES
@@ -15,7 +16,7 @@ MOST = 14
 """Lines in one plot: more are not told apart."""
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "p")
-_DASHES = ("-", "--")
+_DASHES: tuple[Literal["-", "--"], ...] = ("-", "--")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Style:
 
     colour: str
     marker: str
-    dashes: str
+    dashes: Literal["-", "--"]
 
 
 @dataclass(frozen=True, slots=True)

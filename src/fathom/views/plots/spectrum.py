@@ -7,15 +7,18 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 
 from fathom.errors import ArgumentError
 from fathom.reading import Reading
 from fathom.store.stored import StoredRun
 from fathom.views.look import WORDS, Look
 from fathom.views.plots.canvas import Panels, canvas, legend, message
+from fathom.views.plots.names import short_names
 from fathom.views.plots.series import Series, Style, phase_of, series_of, shared_title
 
 _WHERE = "spectrum"
+_HALF = 0.5
 
 
 def draw_spectrum(
@@ -49,7 +52,7 @@ def draw_spectrum(
     snapshots = [each.run.snapshot(each.step, threshold=threshold) for each in series]
     phase = phase_of(phase, snapshots, where=_WHERE)
     run, step = shared_title(series)
-    on.title(run, layer or "(model)", step, phase)
+    on.title(run, short_names([layer], most=56)[0][0], step, phase)
     found = [
         (each, reading)
         for each, snapshot in zip(series, snapshots, strict=True)
@@ -59,6 +62,7 @@ def draw_spectrum(
         axes.set_xlabel("rank")
         axes.set_ylabel(label)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda rank, _: f"{rank:,.0f}"))
     shares.set_ylim(0, 1.03)
     drawn = [(each, reading) for each, reading in found if float(reading.eigenvalues[0]) > 0]
     if not drawn:
@@ -69,9 +73,12 @@ def draw_spectrum(
     for level in sorted({reading.threshold for _, reading in drawn}):
         shares.axhline(level, color=on.look.faint, linestyle="--", linewidth=1.0)
     entries = [_values(values, each, reading) for each, reading in drawn]
-    legend(values, on.look, [entry for entry in entries if entry[1]], loc="lower left")
+    legend(values, on.look, [entry for entry in entries if entry[1]], loc="best")
     told = [_shares(shares, each, reading, on.look) for each, reading in drawn]
-    legend(shares, on.look, told, loc="lower right")
+    # Where much was captured, the lower right is free; else what lies above the curves.
+    is_low = max(reading.captured for _, reading in drawn) < _HALF
+    place = {"loc": "upper left", "bbox_to_anchor": (0, 0.94)} if is_low else {"loc": "lower right"}
+    legend(shares, on.look, told, **place)
     widest = max(reading.width for _, reading in drawn)
     for axes in on.axes:
         axes.set_xlim(0.9, max(widest, 2) * 1.1)
