@@ -66,7 +66,7 @@ def draw_evolution(
     timeline = Timeline(run, most=_MOST)
     phase = phase or _usual_phase(timeline)
     layers = timeline.layers
-    size = (8.5, min(max(1.9 + 0.15 * len(layers), 3.4), 10))
+    size = (8.5, min(max(1.9 + 0.15 * len(layers), 3.9), 10))
     on = canvas(ax, theme=theme, size=size, where=_WHERE)
     axes = on.axes[0]
     with_threshold = statistic in {"saturation", "intrinsic_dimension"}

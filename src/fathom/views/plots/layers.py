@@ -71,7 +71,7 @@ def draw_layers(
     check_statistic(statistic, where=f"{_WHERE}: statistic")
     layers = _in_order([run.layers for run in runs])
     tall = 3.6 + min(label_height(layers), 2.2)
-    size = (min(max(0.15 * len(layers) + 3.4, 7.5), 14), tall)
+    size = (min(max(0.15 * len(layers) + 3.4, 8.4), 14), tall)
     on = canvas(ax, theme=theme, size=size, where=_WHERE)
     series = series_of(runs, steps, look=on.look, where=_WHERE)
     snapshots = [each.run.snapshot(each.step, threshold=threshold) for each in series]
