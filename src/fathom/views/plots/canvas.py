@@ -72,14 +72,21 @@ class Canvas:
         if self.own and (engine := figure.get_layout_engine()):
             engine.execute(figure)
 
-    def title(self, *parts: str) -> None:
+    def title(self, *parts: str, above: int = 0) -> None:
         """Write a title over the first axes, to the left.
 
         Args:
             parts: What is not empty is joined.
+            above: Lines of a legend that stand between the axes and the title.
         """
         text = plain(" · ".join(part for part in parts if part))
-        self.axes[0].set_title(text, loc="left", fontsize=FONT + 1.5, color=self.look.text)
+        self.axes[0].set_title(
+            text,
+            loc="left",
+            fontsize=FONT + 1.5,
+            color=self.look.text,
+            pad=6 + 1.75 * FONT * above,
+        )
 
 
 def canvas(

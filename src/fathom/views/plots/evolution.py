@@ -1,5 +1,6 @@
 """One statistic of every layer at every step, as a heat map."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,11 +71,7 @@ def draw_evolution(
     on = canvas(ax, theme=theme, size=size, where=_WHERE)
     axes = on.axes[0]
     with_threshold = statistic in {"saturation", "intrinsic_dimension"}
-    on.title(
-        *run_names([run.path]),
-        phase,
-        threshold_words([run], threshold) if with_threshold else "",
-    )
+    lines = 0
     cells = _read(timeline, statistic=statistic, phase=phase, threshold=threshold)
     axes.set_xlabel(WORDS["step"])
     axes.xaxis.set_major_locator(step_ticks(timeline.steps))
@@ -82,13 +79,19 @@ def draw_evolution(
     if np.isfinite(cells.values).any():
         edges = _edges(timeline.steps)
         _map(on, edges, cells.values, statistic)
-        _marks(on, edges, cells.marks)
+        lines = _marks(on, edges, cells.marks)
         axes.set_xlim(edges[0], edges[-1])
     else:
         seen = np.isfinite(timeline.numbers("status", phase=phase)).any()
         name = QUANTITIES[statistic].name
         what = f"No finite {name} was read" if seen else "No layer was observed"
         message(axes, on.look, f"{what} in the {phase} phase")
+    on.title(
+        *run_names([run.path]),
+        phase,
+        threshold_words([run], threshold) if with_threshold else "",
+        above=lines,
+    )
     on.settle()
     name_layers(axes.yaxis, layers)
     return axes
@@ -158,7 +161,8 @@ _HATCHES = {
 }
 
 
-def _marks(on: Canvas, edges: NDArray[np.float64], marks: dict[str, NDArray[np.bool_]]) -> None:
+def _marks(on: Canvas, edges: NDArray[np.float64], marks: dict[str, NDArray[np.bool_]]) -> int:
+    """Mark cells, and return how many lines the legend above the map has."""
     entries: list[tuple[Any, str]] = []
     for kind, (hatch, words) in _HATCHES.items():
         if not marks[kind].any():
@@ -170,15 +174,18 @@ def _marks(on: Canvas, edges: NDArray[np.float64], marks: dict[str, NDArray[np.b
         )
         on_map = "#7d7d7d" if kind != "none" else on.look.background
         entries.append((Patch(**style | {"facecolor": on_map}), words))
+    columns = 4 if on.own else 2
     legend(
         on.axes[0],
         on.look,
         entries,
-        loc="lower right",
-        bbox_to_anchor=(1.0, 1.0),
-        ncols=len(entries),
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=columns,
         borderaxespad=0.2,
+        frameon=False,
     )
+    return math.ceil(len(entries) / columns)
 
 
 def _hatching(kind: str, hatch: str, look: Look) -> dict[str, Any]:

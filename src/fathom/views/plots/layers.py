@@ -230,7 +230,11 @@ def _legend(on: Canvas, drawn: Sequence[_Drawn], *, aside: str, never: int) -> N
         entries.append((nothing, "gap: no value"))
     if never:
         entries.append((nothing, f"{never} more never observed"))
-    place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if on.own else {"loc": "best"}
+    place = (
+        {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
+        if on.own
+        else {"loc": "best"}
+    )
     legend(on.axes[0], on.look, entries, **place)
 
 

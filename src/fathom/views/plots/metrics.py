@@ -98,7 +98,11 @@ def _averages(on: Canvas, lines: _Lines) -> None:
                 entries.append((line, ", ".join(part for part in (label, phase) if part)))
     if not entries:
         message(axes, on.look, "No average saturation")
-    place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if on.own else {"loc": "best"}
+    place = (
+        {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
+        if on.own
+        else {"loc": "best"}
+    )
     legend(axes, on.look, entries, **place)
 
 

@@ -146,7 +146,7 @@ def threshold_words(runs: Iterable[StoredRun], threshold: float | None) -> str:
     """Say the threshold that numbers are at: the given one, or that of the runs."""
     recorded = {run.facts.get("settings", {}).get("threshold") for run in runs}
     values = recorded if threshold is None else {threshold}
-    known = [value for value in values if isinstance(value, float)]
+    known = [value for value in values if isinstance(value, int | float)]
     return f"threshold {known[0]:g}" if len(known) == len(values) == 1 else ""
 
 

@@ -86,8 +86,8 @@ def name_layers(axis: Axis, names: Sequence[str]) -> None:
     if slanted:
         for label in axis.get_ticklabels():
             label.set(ha="right", rotation_mode="anchor")
-    words = f"{WORDS['layer']}; all in {prefix[:-1]}" if prefix else WORDS["layer"]
-    axis.set_label_text(plain(words))
+    common = f"\nall in {plain(prefix[:-1])}" if prefix else ""
+    axis.set_label_text(WORDS["layer"] + common)
 
 
 def step_ticks(steps: Sequence[int]) -> Locator:
