@@ -161,6 +161,9 @@ def test_five_hundred_layers_and_many_steps_are_thinned(tmp_path: Path) -> None:
     drawn = cells(run.plot.evolution())
     np.testing.assert_array_equal(drawn[:-1], run.statistic("saturation")[:-1:2])
     assert drawn[-1] == run.statistic("saturation")[-1]
+    computed = cells(run.plot.evolution(threshold=0.5))
+    at_half = run.statistic("saturation", threshold=0.5)
+    np.testing.assert_array_equal(computed, np.concatenate([at_half[:-1:8], at_half[-1:]]))
 
 
 def test_a_vector_file_holds_the_cells_as_one_image(tmp_path: Path) -> None:

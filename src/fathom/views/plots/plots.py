@@ -81,13 +81,13 @@ class Plots:
     ) -> Axes:
         """Draw layers, in execution order from top to bottom, by steps as a heat map.
 
-        A column reaches half-way to its neighbours; of more than 1,000 steps every second, or
-        fourth and so on, is drawn, and the last. Hatches are provisional and coarse readings, lower
-        bounds, and cells without a value.
+        A column reaches half-way to its neighbours; of more than 1,000 steps, or 250 where every
+        spectrum is computed for them, every second, fourth and so on is drawn, and the last.
+        Hatches are provisional and coarse readings, lower bounds, and cells without a value.
 
         Args:
             statistic: One of `fathom.STATISTICS`; others than saturation and intrinsic dimension
-                are computed from every spectrum, which takes a second for 40,000 readings.
+                are computed from every spectrum, as these are at another threshold.
             phase: `train` or `eval`; None for eval, or train where that alone was observed.
             threshold: Fraction of the total variance, in (0, 1]; None for that of the run.
             ax: Where to draw; it shrinks to give room to a colour bar.
