@@ -28,6 +28,9 @@ export function heat(value) {
   return CIVIDIS[low].map((from, part) => from + (at - low) * (CIVIDIS[low + 1][part] - from));
 }
 
+/** What is written on canvases. */
+export const FONT = "11px system-ui, sans-serif";
+
 const THEMES = ["auto", "light", "dark"];
 
 /** The theme that the reader chose: `auto`, `light` or `dark`. */

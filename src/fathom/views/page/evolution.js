@@ -1,10 +1,10 @@
 // Saturation of all layers at all steps, as a picture: one row a layer, one column a step.
 
-import { colour, heat } from "./colours.js";
+import { colour, FONT, heat } from "./colours.js";
 import { element } from "./elements.js";
 import { called, described, elided } from "./words.js";
 
-const BOTTOM = 36, FONT = "11px system-ui, sans-serif";
+const TOP_ROOM = 7, BOTTOM = 36;
 
 /** The picture of one run, with a cursor that mouse and keyboard move. */
 export class Evolution {
@@ -48,12 +48,13 @@ export class Evolution {
     this.area = { left, wide: Math.max(wide - left - 14, 40), high };
     const dense = window.devicePixelRatio || 1;
     this.canvas.width = wide * dense;
-    this.canvas.height = (high + BOTTOM) * dense;
+    this.canvas.height = (TOP_ROOM + high + BOTTOM) * dense;
     this.canvas.style.width = `${wide}px`;
-    this.canvas.style.height = `${high + BOTTOM}px`;
+    this.canvas.style.height = `${TOP_ROOM + high + BOTTOM}px`;
     this.canvas.setAttribute("aria-label", `Saturation of ${rows} layers at ${columns} steps of ` +
       `${recording.name}. Arrow keys go through them, Enter chooses one; the table has the numbers.`);
     pen.scale(dense, dense);
+    pen.translate(0, TOP_ROOM);
     pen.font = FONT;
     this.paint(pen, names);
     this.painted = pen.getImageData(0, 0, this.canvas.width, this.canvas.height);
@@ -87,7 +88,7 @@ export class Evolution {
     const { left, wide, high } = this.area;
     const { labels } = this.recording;
     const room = Math.max(...labels.map((label) => label.length)) * 7 + 26;
-    const every = Math.max(Math.ceil(labels.length / Math.max(wide / room, 1)), 1);
+    const every = round(labels.length / Math.max(wide / room, 1));
     pen.fillStyle = faint;
     pen.textAlign = "center";
     for (let column = 0; column < labels.length; column += every)
@@ -167,7 +168,7 @@ export class Evolution {
     const box = this.canvas.getBoundingClientRect();
     const within = (share, many) => Math.min(Math.max(Math.floor(share * many), 0), many - 1);
     return {
-      row: within((event.clientY - box.top) / high, this.recording.layers.length),
+      row: within((event.clientY - box.top - TOP_ROOM) / high, this.recording.layers.length),
       column: within((event.clientX - box.left - left) / wide, this.recording.steps.length),
     };
   }
@@ -184,6 +185,12 @@ export class Evolution {
     else return;
     event.preventDefault();
   }
+}
+
+/** The next larger of 1, 2, 5, 10, 20 and so on. */
+function round(value) {
+  const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
+  return [1, 2, 5, 10].map((each) => each * power).find((each) => each >= value);
 }
 
 /** The key to the colours. */

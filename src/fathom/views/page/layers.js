@@ -47,7 +47,7 @@ export class LayerChart {
     sized(this.plot, wide, deep);
     sized(this.axis, AXIS, deep);
     this.axis.replaceChildren(...ticks());
-    this.plot.replaceChildren(
+    refill(this.plot,
       drawn("defs", {}, recordings.map((_, run) => hatch(run))),
       drawn("g", { "aria-hidden": "true" }, rules(wide), this.marks("chosen"), this.marks("cursor")),
       layers.map((_, place) => this.option(place)),

@@ -1,9 +1,8 @@
 // A panel of lines, drawn by uPlot in the colours of the page.
 
-import { colour } from "./colours.js";
+import { colour, FONT } from "./colours.js";
 import { number } from "./words.js";
 
-const FONT = "11px system-ui, sans-serif";
 const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
 
 /**
@@ -80,14 +79,27 @@ function axis({ label, log }, size) {
     grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 },
     space: size > 40 ? 28 : 56,
     values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : log ? power(tick) : number(tick))),
+    ...(log ? { filter: (drawing, ticks) => decades(drawing, ticks, size) } : {}),
   };
 }
 
-/** Write a tick of a logarithmic axis: small counts as they are, else powers of ten alone. */
+/** Leave the ticks of a logarithmic axis that are not too close: powers of ten, or some of them. */
+function decades({ bbox }, ticks, size) {
+  const length = (size > 40 ? bbox.height : bbox.width) / (window.devicePixelRatio || 1);
+  const many = Math.log10(ticks.at(-1) / ticks[0]);
+  const every = Math.ceil((many * (size > 40 ? 26 : 50)) / length);
+  return ticks.map((tick) => {
+    const exponent = Math.round(Math.log10(tick));
+    const isPower = Math.abs(tick / 10 ** exponent - 1) < 1e-6;
+    const isBetween = size <= 40 && many < 2.5 && /^[25]/.test(tick.toPrecision(1));
+    return (isPower && exponent % every === 0) || isBetween ? tick : null;
+  });
+}
+
+/** Write a tick of a logarithmic axis. */
 function power(tick) {
   if (tick >= 1 && tick <= 10000) return number(tick);
   const exponent = Math.round(Math.log10(tick));
-  if (Math.abs(tick / 10 ** exponent - 1) > 1e-6) return "";
   return `10${[...String(exponent)].map((sign) => RAISED[sign]).join("")}`;
 }
 

@@ -5,7 +5,7 @@ import { element } from "./elements.js";
 import { panel } from "./lines.js";
 import { number, share, WORDS } from "./words.js";
 
-const HEIGHT = 190;
+const METRIC_HIGH = 190;
 
 /** A panel for the average and one for each metric. */
 export class MetricsView {
@@ -57,7 +57,7 @@ export class MetricsView {
     };
     plot.setAttribute("aria-label", `${title} over ${xs.length} steps`);
     panel(plot, {
-      xs, height: HEIGHT, width: this.view.half ?? plot.clientWidth,
+      xs, height: METRIC_HIGH, width: this.view.half ?? plot.clientWidth,
       lines: values.map((each, place) => ({ values: each, dashed: lines[place].dashed,
         colour: seriesColour(lines[place].run) })),
       x: { label: WORDS.step },
@@ -80,7 +80,7 @@ function averages(recordings) {
     ({ run, values: average, dashed: phase === "train",
       name: `${recordings.length > 1 ? `${each.name} ` : ""}${phase} ` })));
   const dashed = lines.some((line) => line.dashed) ? " (train dashed)" : "";
-  return { title: `${WORDS.average}${dashed}`, lines, form: share, range: [0, 1] };
+  return { title: `Average saturation${dashed}`, lines, form: share, range: [0, 1] };
 }
 
 function metric(recordings, name) {

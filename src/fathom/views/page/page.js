@@ -196,9 +196,9 @@ export class RunPage {
 
   drawEvolutions(view) {
     const shown = this.evolutions.filter((_, place) => this.recordings.has(this.names[place]));
-    const hosts = shown.map(({ host }, run) => titled(view, run, host));
-    // Only when they are others: to move the picture would take the focus from it.
-    if (this.figures.children.length !== hosts.length) this.figures.replaceChildren(...hosts);
+    // Only when they are others: to move a picture would take the focus from it.
+    if (this.figures.children.length !== shown.length)
+      this.figures.replaceChildren(...shown.map(({ host }, run) => titled(view, run, host)));
     shown.forEach((each, run) => each.draw(view, run));
   }
 }

@@ -32,11 +32,11 @@ function embedded(data) {
     live: false,
     data,
     runs: async () => ({ title: data.title, runs: data.runs }),
-    run: async (name) => documents.get(name) ?? missing(`There is no run ${name} in this report.`),
+    run: async (name) => documents.get(name) ?? absent(`There is no run ${name} in this report.`),
     spectrum: async (name, phase, layer, step) => {
       const steps = new Map(Object.entries(data.spectra[name]?.[phase] ?? {}));
       const there = [...steps.keys()].filter((each) => Object.hasOwn(steps.get(each), layer));
-      if (!there.length) missing("This report holds no spectrum of that layer.");
+      if (!there.length) absent("This report holds no spectrum of that layer.");
       const nearest = there.reduce((best, each) =>
         Math.abs(each - step) < Math.abs(best - step) ? each : best);
       return { ...steps.get(nearest)[layer], name, phase, layer, step: Number(nearest),
@@ -95,6 +95,6 @@ function follow(names, news) {
   return () => { ended = true; clearTimeout(timer); stream.close(); };
 }
 
-function missing(message) {
+function absent(message) {
   throw Object.assign(new Error(message), { status: 404 });
 }

@@ -6,7 +6,7 @@ import { link } from "./address.js";
 import { panel } from "./lines.js";
 import { called, count, elided, number, several, WORDS } from "./words.js";
 
-const HEIGHT = 260, KEPT = 200, DECADES = 12;
+const SPECTRUM_HIGH = 260, KEPT = 200, DECADES = 12;
 
 /** The section's contents; it fetches what it shows. */
 export class SpectrumView {
@@ -19,7 +19,7 @@ export class SpectrumView {
     this.shares = element("div", { class: "panel", role: "img" });
     this.panels = element("div", { class: "panels" },
       element("figure", {}, element("figcaption", {}, "Eigenvalues"), this.values),
-      element("figure", {}, element("figcaption", {}, WORDS.share), this.shares));
+      element("figure", {}, element("figcaption", {}, "Cumulative share of the variance"), this.shares));
     this.host = element("div", {}, this.words, this.panels);
   }
 
@@ -97,13 +97,13 @@ export class SpectrumView {
       y: { label: "share", range: [0, 1.02] } });
     const about = `of ${called(this.view.layer)}: ${shown.map(said).join(" ")}`;
     this.values.setAttribute("aria-label", `Eigenvalues ${about}`);
-    this.shares.setAttribute("aria-label", `${WORDS.share} ${about}`);
+    this.shares.setAttribute("aria-label", `Cumulative share of the variance ${about}`);
   }
 
   lines(host, shown, { of, ...spec }) {
     const [xs, ...values] = shown.length === 1 ? [shown[0].rank, of(shown[0])]
       : uPlot.join(shown.map((each) => [each.rank, of(each)]));
-    panel(host, { ...spec, xs, height: HEIGHT, width: this.view.half ?? host.clientWidth,
+    panel(host, { ...spec, xs, height: SPECTRUM_HIGH, width: this.view.half ?? host.clientWidth,
       lines: values.map((each, place) =>
         ({ values: each, colour: seriesColour(shown[place].run) })) });
   }
