@@ -18,6 +18,9 @@ from fathom.views.run import Run
 
 # The steps of a run whose spectra a report holds: the first, one in the middle and the last.
 _SPECTRA = 3
+# At most so many readings of a phase, however long the run: a report stays a few megabytes.
+_READINGS = 100_000
+_FEWEST_STEPS = 200
 
 _IMPORT = re.compile(r"^import [^;]+;\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(async )?(function|class|const))", re.MULTILINE)
@@ -71,7 +74,7 @@ def report(runs: Sequence[Run], *, made: datetime | None = None) -> str:
 
 
 def _run(run: Run, name: str) -> tuple[Document, Document]:
-    timeline = run.timeline()
+    timeline = run.timeline(most=max(_READINGS // max(len(run.layers), 1), _FEWEST_STEPS))
     document = run_document(timeline, name=name)
     # A file moves no more, and says of when it is.
     document |= {"stamp": "", "live": False, "damaged": run.damaged}

@@ -39,11 +39,11 @@ export class Evolution {
     this.canvas.hidden = !rows || !columns;
     if (this.canvas.hidden) return;
     const wide = view.width ?? this.host.clientWidth;
-    const pen = this.canvas.getContext("2d");
-    pen.font = FONT;
+    const pen = new OffscreenCanvas(1, 1).getContext("2d");
+    pen.font = `bold ${FONT}`;
     const most = wide < 500 ? 16 : 30;
     const names = recording.layers.map((layer) => elided(called(layer.name), most));
-    const left = 12 + Math.max(...names.map((name) => pen.measureText(name).width));
+    const left = 16 + Math.max(...names.map((name) => pen.measureText(name).width));
     const high = Math.min(Math.max(16 * rows, 90), Math.max(440, Math.min(rows, 1000)));
     this.area = { left, wide: Math.max(wide - left - 14, 40), high };
     const dense = window.devicePixelRatio || 1;
@@ -53,12 +53,18 @@ export class Evolution {
     this.canvas.style.height = `${TOP_ROOM + high + BOTTOM}px`;
     this.canvas.setAttribute("aria-label", `Saturation of ${rows} layers at ${columns} steps of ` +
       `${recording.name}. Arrow keys go through them, Enter chooses one; the table has the numbers.`);
-    pen.scale(dense, dense);
-    pen.translate(0, TOP_ROOM);
-    pen.font = FONT;
-    this.paint(pen, names);
-    this.painted = pen.getImageData(0, 0, this.canvas.width, this.canvas.height);
+    this.painted = new OffscreenCanvas(this.canvas.width, this.canvas.height);
+    this.paint(this.pen(this.painted), names);
     this.point(document.activeElement === this.canvas ? this.cursor : null);
+  }
+
+  /** A pen for a canvas, whose origin is the upper left corner of the picture. */
+  pen(canvas) {
+    const pen = canvas.getContext("2d");
+    const dense = window.devicePixelRatio || 1;
+    pen.setTransform(dense, 0, 0, dense, 0, TOP_ROOM * dense);
+    pen.font = FONT;
+    return pen;
   }
 
   paint(pen, names) {
@@ -77,7 +83,7 @@ export class Evolution {
       const chosen = this.recording.layers[row].name === this.view.layer;
       pen.fillStyle = chosen ? text : faint;
       pen.font = chosen ? `bold ${FONT}` : FONT;
-      if (row % every === 0) pen.fillText(name, left - 6, ((row + 0.5) * high) / rows);
+      if (row % every === 0) pen.fillText(name, left - 8, ((row + 0.5) * high) / rows);
     });
     pen.font = FONT;
     this.steps(pen, faint);
@@ -138,8 +144,12 @@ export class Evolution {
     this.cursor = cell;
     if (!this.painted) return;
     const { left, wide, high } = this.area, { recording } = this;
-    const pen = this.canvas.getContext("2d");
-    pen.putImageData(this.painted, 0, 0);
+    const pen = this.pen(this.canvas);
+    pen.save();
+    pen.resetTransform();
+    pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    pen.drawImage(this.painted, 0, 0);
+    pen.restore();
     this.told.textContent = "";
     if (!cell) return;
     const across = wide / recording.steps.length, down = high / recording.layers.length;

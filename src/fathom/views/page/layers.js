@@ -40,7 +40,7 @@ export class LayerChart {
     const width = (view.width ?? this.host.clientWidth) - AXIS;
     // On paper nothing scrolls.
     const least = view.width ? 0 : Math.max(4, 3 * recordings.length + 1);
-    this.slot = Math.min(Math.max(width / layers.length, least), 130);
+    this.slot = Math.min(Math.max(width / layers.length, least), 160);
     const wide = this.slot * layers.length;
     const [flat, labels, names] = this.labels();
     const deep = TOP + HEIGHT + (flat ? 24 : names * LETTER + 14);

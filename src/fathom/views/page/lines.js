@@ -74,12 +74,12 @@ function scaled({ log, range }, xs = null) {
 
 function axis({ label, log }, size) {
   const [faint, line] = [colour("--faint"), colour("--line")];
+  const filter = log ? (drawing, ticks) => decades(drawing, ticks, size) : undefined;
   return {
     label, size, font: FONT, labelFont: FONT, labelSize: 18, labelGap: 0, gap: 4, stroke: faint,
-    grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 },
+    grid: { stroke: line, width: 1, filter }, ticks: { stroke: line, width: 1, size: 4, filter }, filter,
     space: size > 40 ? 28 : 56,
     values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : log ? power(tick) : number(tick))),
-    ...(log ? { filter: (drawing, ticks) => decades(drawing, ticks, size) } : {}),
   };
 }
 

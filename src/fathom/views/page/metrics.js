@@ -46,15 +46,23 @@ export class MetricsView {
     const { recordings, places } = this.view;
     const joined = uPlot.join(lines.map(({ run, values }) => [recordings[run].steps, values]));
     const [xs, ...values] = joined;
+    const shown = lines.map(({ run }) => recordings[run].labels[places[run]]);
+    const alike = new Set(shown).size === 1;
     const tell = (at) => {
+      const step = at === null ? shown[0] : label(recordings, xs[at]);
       const parts = lines.map((line, place) => {
         const value = at === null ? line.values[places[line.run]] : values[place][at];
-        return `${line.name}${form(value ?? null)}`;
+        const own = at === null && !alike ? ` at step ${shown[place]}` : "";
+        return `${line.name}${form(value ?? null)}${own}`;
       });
-      const steps = new Set(recordings.map((each, run) => each.labels[places[run]]));
-      const step = at === null ? [...steps].join(", ") : label(recordings, xs[at]);
-      told.textContent = `Step ${step}: ${parts.join(", ")}`;
+      told.textContent = (at === null && !alike ? "" : `Step ${step}: `) + parts.join(", ");
     };
+    if (values.every((each) => each.every((value) => value === null || value === undefined))) {
+      plot.replaceChildren(element("p", { class: "faint" }, "No finite number."));
+      plot.setAttribute("aria-label", `${title}: no finite number`);
+      told.textContent = "";
+      return;
+    }
     plot.setAttribute("aria-label", `${title} over ${xs.length} steps`);
     panel(plot, {
       xs, height: METRIC_HIGH, width: this.view.half ?? plot.clientWidth,

@@ -44,7 +44,9 @@ export class RunPage {
     this.loading = new Map();
     this.build();
     this.resized = new ResizeObserver(() => {
-      if (this.main.clientWidth !== this.measured) this.draw();
+      // A window that is being closed or hidden has no width for a moment.
+      const wide = this.main.clientWidth;
+      if (wide && wide !== this.measured) this.draw();
     });
     this.resized.observe(this.main);
     this.end = from.follow(names, {

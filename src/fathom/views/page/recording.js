@@ -106,10 +106,11 @@ export function joined(recordings) {
   const names = recordings[0].layers.map((layer) => layer.name);
   for (const { layers } of recordings.slice(1)) {
     const there = new Set(names);
-    let behind = -1;
+    const first = layers.find(({ name }) => there.has(name));
+    let at = first ? names.indexOf(first.name) : names.length;
     for (const { name } of layers) {
-      if (there.has(name)) behind = names.indexOf(name);
-      else names.splice(++behind, 0, name);
+      if (there.has(name)) at = names.indexOf(name) + 1;
+      else names.splice(at++, 0, name);
     }
   }
   return names;

@@ -4,7 +4,7 @@ import { colour, series, seriesColour } from "./colours.js";
 import { element, refill, swatch } from "./elements.js";
 import { link } from "./address.js";
 import { panel } from "./lines.js";
-import { called, count, elided, number, several, WORDS } from "./words.js";
+import { called, count, number, several, WORDS } from "./words.js";
 
 const SPECTRUM_HIGH = 260, KEPT = 200, DECADES = 12;
 
@@ -77,7 +77,7 @@ export class SpectrumView {
     return element("p", { class: "faint" }, "This report holds the spectra of ",
       first.steps.length > 1 ? "steps " : "step ", first.steps.flatMap((step, place) => [
         place ? ", " : "",
-        element("a", { href: link(this.view.address, { step: String(step) }) }, String(step)),
+        element("a", { href: link(this.view.address, { step }), "data-key": `spectrum-${step}` }, step),
       ]), ".");
   }
 
@@ -115,7 +115,7 @@ const above0 = (value) => (value > 0 ? value : null);
 function said({ width, rows, status, dimension, at_least, captured, threshold, step, asked }) {
   const share = `${number(100 * threshold)}% of the variance`;
   const after = `${several(rows, "row")}, ${status}` +
-    (String(step) === String(asked) ? "" : `; step ${step}, the nearest that this report holds`);
+    (step === asked ? "" : `; step ${step}, the nearest that this report holds`);
   if (dimension === null && at_least !== null && rows)
     return `More than ${count(at_least - 1)} of ${several(width, "direction")} carry ${share}; ` +
       `the sketch holds ${number(100 * captured)}% of it (${after}).`;

@@ -52,14 +52,13 @@ export class LayerTable {
       const of = (name) => (row) => row.readings[run]?.[name] ?? null;
       const full = recordings.length === 1;
       return [
-        { title: "width", key: of("width"), write: count },
-        { title: "dimension", key: of("dimension"),
-          cell: ({ readings }) => (readings[run] ? dimension(readings[run]) : "–") },
+        full && { title: "width", key: of("width"), write: count },
+        { title: "dimension", key: of("dimension"), cell: ({ readings }) => extent(readings[run], full) },
         { title: "saturation", key: of("saturation"), cell: (row) => bar(row.readings[run], run) },
         full && { title: "since the start", key: (row) => this.change(row, run),
           cell: (row) => signed(this.change(row, run)) },
         full && { title: "rows", key: of("rows"), write: count },
-        { title: "rows/width", key: of("rowsPerWidth"), write: ratio },
+        full && { title: "rows/width", key: of("rowsPerWidth"), write: ratio },
         full && { title: "samples", key: of("samples"), write: count },
         { title: "status", words: true, key: of("status"), cell: (row) => status(row.readings[run]) },
       ].filter((column) => column)
@@ -124,6 +123,11 @@ function compared(a, b, falling) {
   if (a === null || b === null) return (a === null) - (b === null);
   const order = typeof a === "string" ? a.localeCompare(b) : a - b;
   return falling ? -order : order;
+}
+
+function extent(reading, alone) {
+  if (!reading) return "–";
+  return alone ? dimension(reading) : `${dimension(reading)} of ${count(reading.width)}`;
 }
 
 function bar(reading, run) {

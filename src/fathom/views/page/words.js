@@ -25,11 +25,18 @@ export const WORDS = {
 /** A layer's name; the model itself has none. */
 export const called = (layer) => layer || "(model)";
 
-/** A name of at most so many characters, cut in the middle: both its ends tell layers apart. */
+/**
+ * A name of about so many characters at most. What tells layers apart stays longest: numbers, and
+ * the last part; the parts before it become their first letter, then the middle is cut out.
+ */
 export function elided(name, most) {
-  const characters = [...name];
-  if (characters.length <= most) return name;
-  const head = Math.ceil((most - 1) / 3);
+  const parts = name.split(".");
+  for (let at = 0; at < parts.length - 1 && parts.join(".").length > most; at++)
+    parts[at] = parts[at].replace(/^(\D)(.*?)(\d*)$/u, "$1$3");
+  const characters = [...parts.join(".")];
+  if (characters.length <= most) return characters.join("");
+  const path = characters.length - [...parts.at(-1)].length;
+  const head = Math.min(Math.max(Math.ceil((most - 1) / 3), path + 3), most - 6);
   return `${characters.slice(0, head).join("")}…${characters.slice(head + 1 - most).join("")}`;
 }
 
