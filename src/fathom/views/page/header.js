@@ -26,9 +26,9 @@ export class Header {
 
   /**
    * Say what is shown.
-   * @param {{title: string, live: boolean, updated?: number, notes?: string[], back?: boolean}} what
+   * @param {{title: string, live: boolean, updated?: number, made?: number, notes?: string[], back?: boolean}} what
    */
-  say({ title, live, updated, notes = [], back = false }) {
+  say({ title, live, updated, made, notes = [], back = false }) {
     document.title = `${title} · fathom`;
     this.title.textContent = title;
     this.back.hidden = !back;
@@ -36,6 +36,7 @@ export class Header {
       live && element("span", { class: "live" }, "live"),
       ...notes.map((note) => element("span", {}, note)),
       updated !== undefined && element("span", {}, "last update ", time(updated)),
+      made !== undefined && element("span", {}, "report of ", time(made)),
     ]);
   }
 

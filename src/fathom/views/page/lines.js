@@ -5,6 +5,8 @@ import { number } from "./words.js";
 
 const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
 
+const WHOLE = Array.from({ length: 19 }, (_, power) => [1, 2, 5].map((each) => each * 10 ** power)).flat();
+
 /**
  * @typedef {object} Axis
  * @property {string} label
@@ -43,7 +45,8 @@ export function panel(host, spec) {
     padding: [10, 12, 0, 0],
     cursor: { drag: { x: false, y: false }, y: false },
     scales: { x: { time: false, ...scaled(spec.x, xs) }, y: scaled(spec.y) },
-    axes: [axis(spec.x, 30), axis(spec.y, 50)],
+    // Steps and ranks are whole numbers, and so are their ticks.
+    axes: [{ ...axis(spec.x, 30), ...(spec.x.log ? {} : { incrs: WHOLE }) }, axis(spec.y, 50)],
     series: [{}, ...lines.map((line) => ({
       stroke: line.colour,
       width: 1.75,
@@ -74,7 +77,7 @@ function scaled({ log, range }, xs = null) {
 
 function axis({ label, log }, size) {
   const [faint, line] = [colour("--faint"), colour("--line")];
-  const filter = log ? (drawing, ticks) => decades(drawing, ticks, size) : undefined;
+  const filter = (drawing, ticks) => (log ? decades(drawing, ticks, size) : ticks);
   return {
     label, size, font: FONT, labelFont: FONT, labelSize: 18, labelGap: 0, gap: 4, stroke: faint,
     grid: { stroke: line, width: 1, filter }, ticks: { stroke: line, width: 1, size: 4, filter }, filter,

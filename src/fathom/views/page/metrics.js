@@ -21,7 +21,8 @@ export class MetricsView {
     this.view = view;
     const { recordings } = view;
     const names = new Set(recordings.flatMap((each) => Object.keys(each.document.metrics)));
-    const wanted = [averages(recordings), ...[...names].map((name) => metric(recordings, name))];
+    const wanted = [averages(recordings), ...[...names].map((name) => metric(recordings, name))]
+      .filter(({ lines }) => lines.length);
     for (const [title, figure] of this.figures)
       if (!wanted.some((each) => each.title === title)) {
         figure.host.remove();

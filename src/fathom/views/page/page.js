@@ -174,9 +174,10 @@ export class RunPage {
   head(view) {
     const live = (view?.recordings ?? []).some((each) => each.document.live);
     const times = (view?.recordings ?? []).map((each) => each.document.times.at(-1) ?? null);
+    const { made } = this.from;
     const one = view?.recordings.length === 1 && view.recordings[0];
     this.header.say({
-      title: this.names.join(" and "), live, back: this.from.live,
+      title: this.names.join(" and "), live, made, back: this.from.live,
       updated: times.length ? Math.max(...times) : undefined,
       notes: one ? [one.document.facts.model, several(one.document.recorded, "step"),
         several(one.layers.length, "layer")].filter((note) => note) : [],

@@ -4,6 +4,7 @@
 /**
  * @typedef {object} Source
  * @property {boolean} live Whether there may be news.
+ * @property {number} [made] When, where this is a file.
  * @property {() => Promise<{title: string, runs: object[]}>} runs The list of runs.
  * @property {(name: string) => Promise<object>} run A run document, with a `stamp`.
  * @property {(name: string, phase: string, layer: string, step: string) => Promise<object>} spectrum
@@ -30,7 +31,7 @@ function embedded(data) {
   const documents = new Map(data.runs.map((run) => [run.name, run]));
   return {
     live: false,
-    data,
+    made: data.made,
     runs: async () => ({ title: data.title, runs: data.runs }),
     run: async (name) => documents.get(name) ?? absent(`There is no run ${name} in this report.`),
     spectrum: async (name, phase, layer, step) => {
