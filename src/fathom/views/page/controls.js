@@ -22,7 +22,7 @@ export class Controls {
     }, focus: () => this.offer(), pointerdown: () => this.offer() });
     this.host = element("div", { class: "controls" }, this.phases,
       element("div", { class: "control" }, this.slider, this.step, this.last), this.runs, this.others);
-    this.offered = null;
+    this.offered = this.sliding = null;
   }
 
   /**
@@ -51,8 +51,13 @@ export class Controls {
     if (this.offered === null) this.offer();
   }
 
-  /** Put the step of the slider into the address, without a place in the history for each. */
+  /** Put the step of the slider into the address: once a frame, and not into the history. */
   slide() {
+    this.sliding ??= requestAnimationFrame(() => this.slid());
+  }
+
+  slid() {
+    this.sliding = null;
     const [{ labels }] = this.view.recordings, place = Number(this.slider.value);
     const step = place === labels.length - 1 ? null : labels[place];
     history.replaceState(null, "", link(address(), { step }));

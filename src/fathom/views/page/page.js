@@ -107,7 +107,9 @@ export class RunPage {
       this.recordings.set(name, new Recording(await this.from.run(name)));
       this.problems.delete(name);
     } catch (error) {
-      this.problems.set(name, error.message);
+      const waits = error.status === 404 && this.from.live;
+      this.problems.set(name, waits ? `There is no run ${name} now; it shows when it begins.`
+        : error.message);
       if (error.status === 404) this.recordings.delete(name);
     }
     const again = this.loading.get(name) === "again";

@@ -75,12 +75,12 @@ export class RunList {
           element("a", { href: link(NOTHING, { runs: [run.name] }), "data-key": `run-${run.name}` },
             run.name),
           run.live ? element("span", { class: "live" }, "live") : null),
-        run.problem ? element("td", { colspan: 7 }, run.problem) : [
+        run.problem ? element("td", { class: "free", colspan: 7 }, run.problem) : [
           element("td", { class: "number" }, share(run.average ?? null)),
           element("td", { class: "number" }, String(run.last_step ?? "–")),
           element("td", { class: "number" }, count(run.recorded ?? null)),
           element("td", { class: "number" }, count(run.layers ?? null)),
-          element("td", {}, run.model ?? "–"),
+          element("td", { class: "free" }, run.model ?? "–"),
           element("td", {}, run.started ? time(run.started) : "–"),
           element("td", {}, run.updated ? time(run.updated) : "–"),
         ]))));

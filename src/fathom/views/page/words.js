@@ -43,9 +43,10 @@ export function elided(name, most) {
 /** A saturation or another share, or a dash. */
 export const share = (value) => (value === null ? "–" : value.toFixed(3));
 
+const WHOLE_FORM = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+
 /** A whole number. */
-export const count = (value) =>
-  value === null ? "–" : value.toLocaleString("en-US", { maximumFractionDigits: 0 });
+export const count = (value) => (value === null ? "–" : WHOLE_FORM.format(value));
 
 /** A count that may be a fraction while it is small. */
 export const ratio = (value) =>
@@ -76,11 +77,14 @@ export function described(reading) {
     `${ratio(reading.rowsPerWidth)} per width`;
 }
 
-/** A moment in the reader's own time, as an element. */
-export function time(seconds) {
+/**
+ * A moment in the reader's own time, as an element.
+ * @param {?(number|string)} moment In seconds since 1970, or as ISO 8601 has it.
+ */
+export function time(moment) {
   const node = document.createElement("time");
-  const date = new Date(seconds * 1000);
-  if (seconds === null || Number.isNaN(date.getTime())) {
+  const date = new Date(typeof moment === "number" ? moment * 1000 : moment);
+  if (moment === null || Number.isNaN(date.getTime())) {
     node.textContent = "at an unknown time";
     return node;
   }
