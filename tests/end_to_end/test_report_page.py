@@ -308,3 +308,11 @@ def test_it_prints_light_without_controls_and_all_on_the_sheet(calm: Opening, fi
     page.emulate_media(media="screen")
     expect(page.locator(".controls")).to_be_visible()
     assert page.evaluate("document.querySelector('.bars').getBoundingClientRect().width") <= 1200
+
+
+def test_the_pictures_of_two_runs_are_drawn_for_half_a_sheet(calm: Opening, files: Files) -> None:
+    page = calm(files.report("both", files.run, files.other)).page
+    expect(page.locator("#evolution canvas[tabindex]")).to_have_count(2)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    wide = "[...document.querySelectorAll('#evolution canvas[tabindex]')].map((e) => e.width)"
+    assert page.evaluate(wide) == [335, 335]
