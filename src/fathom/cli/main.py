@@ -11,6 +11,7 @@ from fathom import __version__
 from fathom.cli.demo import demo
 from fathom.cli.export import export_run
 from fathom.cli.plot import plot
+from fathom.cli.report import report_runs
 from fathom.cli.show import show
 from fathom.errors import FathomError
 
@@ -23,6 +24,7 @@ app.command()(demo)
 app.command()(show)
 app.command("export")(export_run)
 app.command()(plot)
+app.command("report")(report_runs)
 
 
 @app.callback(invoke_without_command=True)
