@@ -80,7 +80,8 @@ def _run(run: Run, name: str) -> tuple[Document, Document]:
     threshold = document["threshold"]
     spectra: Document = {phase: {} for phase in PHASES}
     for step in _some(timeline.steps):
-        for reading in run.readings(step):
+        snapshot = run.snapshot(step)
+        for reading in (*snapshot.train.values(), *snapshot.eval.values()):
             there = spectra[reading.phase].setdefault(str(step), {})
             there[reading.layer.name] = spectrum_document(
                 reading.spectrum, threshold=threshold or reading.threshold
