@@ -153,8 +153,8 @@ _high = _about("high", lambda step: step.judged & (step.saturation > HIGH), f"ab
 _provisional = _about(
     "provisional",
     lambda step: step.status == _PROVISIONAL,
-    "provisional, with fewer than 10 rows per width, so that the dimension is too low and nothing "
-    "is said of them here",
+    "provisional, with fewer than 10 rows per width, so that the dimension is too low: "
+    "not judged here",
 )
 _coarse = _about(
     "coarse",
