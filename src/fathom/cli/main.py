@@ -11,7 +11,9 @@ from fathom import __version__
 from fathom.cli.demo import demo
 from fathom.cli.export import export_run
 from fathom.cli.show import show
+from fathom.cli.top import top
 from fathom.errors import FathomError
+from fathom.text import visible
 
 app = typer.Typer(
     add_completion=False,
@@ -20,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(show)
+app.command()(top)
 app.command("export")(export_run)
 
 
@@ -49,7 +52,7 @@ def main() -> None:
         sys.exit(app(standalone_mode=False))
     except (typer.TyperException, FathomError) as error:
         message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
-        typer.echo(f"fathom: {' '.join(message.split())}", err=True)
+        typer.echo(f"fathom: {visible(' '.join(message.split()))}", err=True)
         sys.exit(2)
 
 
@@ -61,4 +64,4 @@ def _one_line(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    typer.echo(f"fathom: warning: {message}", err=True)
+    typer.echo(f"fathom: warning: {visible(str(message))}", err=True)

@@ -1,0 +1,212 @@
+"""What stands above the layers: the run, its average and metrics."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from rich.cells import cell_len
+from rich.text import Text
+
+from fathom.text import visible
+from fathom.views.look import WORDS, Look
+from fathom.views.sparkline import sparkline
+from fathom.views.top.board import Board, Row, changes_since_the_first
+from fathom.views.top.columns import LEAST, change_text
+from fathom.views.top.history import History
+from fathom.views.top.watcher import Sight
+
+_GAP = "   "
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def head(sight: Sight, board: Board | None, *, look: Look, now: float, width: int) -> Text:
+    """Say where the run is, how it does, and what the user measured.
+
+    Args:
+        sight: What the last look has found.
+        board: The step that is shown; None where there is none.
+        look: The colours.
+        now: In seconds since 1970.
+        width: Of the terminal.
+
+    Returns:
+        Lines of at most so many cells.
+    """
+    lines = []
+    if sight.history is not None:
+        lines += flowed([*_where(sight, sight.history, board, look, now, width)], width)
+    if board is not None:
+        lines += flowed([*_average(board, look)], width)
+        lines += _metrics(board, look, width)
+    return Text("\n").join(lines)
+
+
+def metric_lines(board: Board, look: Look) -> list[Text]:
+    """Return a line a metric: its value, and how it went.
+
+    Args:
+        board: The step that is shown.
+        look: The colours.
+    """
+    here = board.history.moments[board.place].metrics
+    return [
+        Text.assemble(
+            f"{visible(name)} ",
+            (f"{here[name]:.4g}" if name in here else "-", "bold"),
+            " ",
+            (sparkline(values[: board.place + 1], 8), look.series[1]),
+        )
+        for name, values in board.history.metrics.items()
+    ]
+
+
+def flowed(parts: Sequence[Text], width: int) -> list[Text]:
+    """Put parts beside each other, on as many lines as they need.
+
+    Args:
+        parts: None of them is broken, but one that is wider than a line is cut.
+        width: Of a line, in cells.
+
+    Returns:
+        The lines.
+    """
+    lines: list[Text] = []
+    for part in parts:
+        part.truncate(width - 1, overflow="ellipsis")
+        if lines and lines[-1].cell_len + len(_GAP) + part.cell_len < width:
+            lines[-1] = Text.assemble(lines[-1], _GAP, part)
+        else:
+            lines.append(Text.assemble(" ", part) if part.cell_len < width else part)
+    return lines
+
+
+def ago(seconds: float) -> str:
+    """Write how long ago something was.
+
+    Args:
+        seconds: Less than 0 where clocks differ.
+
+    Returns:
+        Such as `5 min ago`.
+    """
+    if not math.isfinite(seconds):
+        return "at an unknown time"
+    if seconds < _MINUTE:
+        return f"{max(seconds, 0):.0f} s ago"
+    for size, unit, most in ((_MINUTE, "min", _HOUR), (_HOUR, "h", 2 * _DAY)):
+        if seconds < most:
+            return f"{seconds // size:.0f} {unit} ago"
+    return f"{seconds // _DAY:.0f} d ago"
+
+
+def _where(
+    sight: Sight, history: History, board: Board | None, look: Look, now: float, width: int
+) -> Sequence[Text]:
+    path = visible(str(history.path))
+    most = min(width - 2, max(width // 2, 20))
+    if cell_len(path) > most:
+        path = "…" + path[-most + 1 :]
+    parts = [Text(path, "bold")]
+    if board is not None:
+        parts.append(Text(f"step {board.step}"))
+        if not board.is_newest:
+            newest = history.moments[-1].step
+            parts[-1].append(f" of {newest} (l: the newest)", look.status["provisional"])
+        parts.append(Text(board.phase))
+    state = Text("live", f"bold {look.status['settled']}") if sight.live else Text("not live")
+    if history.moments:
+        state.append(f", last step {ago(now - _time(history))}")
+    return [*parts, state]
+
+
+def _time(history: History) -> float:
+    time = history.moments[-1].time
+    return float(time) if isinstance(time, int | float) else math.nan
+
+
+def _average(board: Board, look: Look) -> Sequence[Text]:
+    average = board.average
+    known = np.isfinite(average)
+    text = Text(f"{WORDS['average']} ")
+    text.append(f"{average[-1]:.3f}" if known[-1] else "-", "bold")
+    change = float(changes_since_the_first(average[:, None])[0])
+    if math.isfinite(change):
+        text.append(f" {change_text(change)} ")
+        text.append(sparkline(average, 8, least=LEAST), look.series[0])
+    parts = [text]
+    if math.isfinite(board.history.threshold):
+        parts.append(Text(f"threshold {board.history.threshold:.6g}"))
+    kinds: Counter[str] = Counter()
+    for each in board.history.phases[board.phase].findings if board.seen else ():
+        kinds[each.kind] += len(each.layers)
+    del kinds["average"]
+    if kinds and board.is_newest:
+        words = ", ".join(f"{count or 1} {kind}" for kind, count in kinds.items())
+        parts.append(Text.assemble("f: ", (words, look.status["provisional"])))
+    return parts
+
+
+def _metrics(board: Board, look: Look, width: int) -> list[Text]:
+    """Return as many metrics as one line holds, on narrow terminals two, and how many are left."""
+    parts = metric_lines(board, look)
+    most = 1 if width >= 60 else 2
+    for count in range(min(len(parts), width // 8), 0, -1):
+        left = len(parts) - count
+        lines = flowed([*parts[:count], *([Text(f"+{left}: m")] if left else [])], width)
+        if len(lines) <= most or count == 1:
+            return lines
+    return []
+
+
+def chosen_line(row: Row, look: Look) -> Text:
+    """Say of the layer under the cursor what narrow terminals have no column for.
+
+    Args:
+        row: The layer.
+        look: The colours.
+
+    Returns:
+        One line.
+    """
+    return Text.assemble(
+        f" {row.facts.kind}",
+        _GAP,
+        (row.status, look.status.get(row.status, look.faint)),
+        _GAP,
+        f"{row.rows_text} rows/width",
+    )
+
+
+def keys_line(width: int, *, filtered: str, look: Look) -> Text:
+    """Name as many keys as there is room for.
+
+    Args:
+        width: Of the terminal.
+        filtered: How many layers are left of how many; empty where all are.
+        look: The colours.
+
+    Returns:
+        One line.
+    """
+    line = Text(" ")
+    if filtered:
+        line.append(f"{filtered} layers, esc: all", look.status["provisional"])
+    for key, word in _KEYS:
+        if line.cell_len + len(key) + len(word) + 4 < width:
+            line.append("  " * (line.cell_len > 1))
+            line.append(key, "bold")
+            line.append(f" {word}", look.faint)
+    return line
+
+
+_KEYS = (
+    ("?", "help"),
+    ("q", "quit"),
+    ("/", "filter"),
+    ("s", "sort"),
+    ("p", "phase"),
+    ("f", "findings"),
+    ("enter", "details"),
+    ("←→", "step"),
+)
