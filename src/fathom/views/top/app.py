@@ -30,6 +30,7 @@ _SORT_KEYS = {each[0]: each for each in SORTS}
 class Top(App[None]):
     """Shows the layers of a run, and follows it."""
 
+    TITLE = "fathom top"
     ENABLE_COMMAND_PALETTE = False
     CSS = """
     Screen { background: $background; color: $foreground; }

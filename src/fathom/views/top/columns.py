@@ -67,11 +67,10 @@ class Columns:
         for size, head in self._heads():
             marked = head.startswith(sort[:3]) and sort not in ("order", "name")
             text = head + ("↑" if turned else "↓") * marked
-            line.append("  ")
-            line.append(
-                text.ljust(size) if head in _TO_THE_LEFT else text.rjust(size),
-                "underline" if marked else "",
-            )
+            gap = " " * (size - len(text))
+            line.append("  " + gap * (head not in _TO_THE_LEFT))
+            line.append(text, "underline" if marked else "")
+            line.append(gap * (head in _TO_THE_LEFT))
         return line
 
     def lines(self, row: Row, look: Look) -> list[Text]:
@@ -167,6 +166,9 @@ def change_text(change: float, *, arrow: bool = True) -> str:
     Args:
         change: Of a number between 0 and 1.
         arrow: Whether with an arrow.
+
+    Returns:
+        Such as `▲ +0.033`.
     """
     if not math.isfinite(change):
         return "-"

@@ -17,6 +17,7 @@ from fathom.views.top.history import History
 from fathom.views.top.watcher import Sight
 
 _GAP = "   "
+_WIDE = 60  # cells of a terminal that is not narrow
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -37,7 +38,7 @@ def head(sight: Sight, board: Board | None, *, look: Look, now: float, width: in
     if sight.history is not None:
         lines += flowed([*_where(sight, sight.history, board, look, now, width)], width)
     if board is not None:
-        lines += flowed([*_average(board, look)], width)
+        lines += flowed([*_average(board, look, width)], width)
         lines += _metrics(board, look, width)
     return Text("\n").join(lines)
 
@@ -125,7 +126,7 @@ def _time(history: History) -> float:
     return float(time) if isinstance(time, int | float) else math.nan
 
 
-def _average(board: Board, look: Look) -> Sequence[Text]:
+def _average(board: Board, look: Look, width: int) -> Sequence[Text]:
     average = board.average
     known = np.isfinite(average)
     text = Text(f"{WORDS['average']} ")
@@ -133,9 +134,9 @@ def _average(board: Board, look: Look) -> Sequence[Text]:
     change = float(changes_since_the_first(average[:, None])[0])
     if math.isfinite(change):
         text.append(f" {change_text(change)} ")
-        text.append(sparkline(average, 8, least=LEAST), look.series[0])
+        text.append(sparkline(average, 8 if width >= _WIDE else 4, least=LEAST), look.series[0])
     parts = [text]
-    if math.isfinite(board.history.threshold):
+    if math.isfinite(board.history.threshold) and width >= _WIDE:
         parts.append(Text(f"threshold {board.history.threshold:.6g}"))
     kinds: Counter[str] = Counter()
     for each in board.history.phases[board.phase].findings if board.seen else ():
@@ -143,17 +144,17 @@ def _average(board: Board, look: Look) -> Sequence[Text]:
     del kinds["average"]
     if kinds and board.is_newest:
         words = ", ".join(f"{count or 1} {kind}" for kind, count in kinds.items())
-        parts.append(Text.assemble("f: ", (words, look.status["provisional"])))
+        parts.append(Text.assemble((words, look.status["provisional"]), " (f)"))
     return parts
 
 
 def _metrics(board: Board, look: Look, width: int) -> list[Text]:
     """Return as many metrics as one line holds, on narrow terminals two, and how many are left."""
     parts = metric_lines(board, look)
-    most = 1 if width >= 60 else 2
+    most = 1 if width >= _WIDE else 2
     for count in range(min(len(parts), width // 8), 0, -1):
         left = len(parts) - count
-        lines = flowed([*parts[:count], *([Text(f"+{left}: m")] if left else [])], width)
+        lines = flowed([*parts[:count], *([Text(f"+{left} (m)")] if left else [])], width)
         if len(lines) <= most or count == 1:
             return lines
     return []

@@ -26,9 +26,10 @@ _KEYS = (
     ("up down, j k", "move; page up and down, home, end too"),
     ("enter", "a layer's details"),
     ("/", "filter by words in name, kind or status; esc clears"),
+    ("o n w d s c", "sort by order, name, width, dimension, saturation, change"),
     (
-        "o n w d s c",
-        "sort by order, name, width, dimension, saturation or change; again: turned round",
+        "the same again",
+        "the other way round",
     ),
     ("p", "the other phase: train or eval"),
     ("left right, h", "the step before, the one after"),
