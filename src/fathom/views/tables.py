@@ -34,9 +34,7 @@ def print_snapshot(
     heading = visible("  ".join(part for part in parts if part))
     console.print(Text(heading, style="bold"), soft_wrap=True)
     if readings:
-        rows = [
-            row | {"layer": visible(row["layer"])} for row in layer_rows(readings, sort=sort)
-        ]
+        rows = [row | {"layer": visible(row["layer"])} for row in layer_rows(readings, sort=sort)]
         console.print(_table(rows, console))
     else:
         other = "train" if phase == "eval" else "eval"
@@ -44,9 +42,7 @@ def print_snapshot(
         console.print(f"No layer was observed in the {phase} phase{there}.", highlight=False)
     for line in snapshot.notes(phase):
         # In a terminal lines break between words; in a pipe they do not break.
-        console.print(
-            visible(line), highlight=False, soft_wrap=not console.is_terminal, markup=False
-        )
+        console.print(Text(visible(line)), soft_wrap=not console.is_terminal)
 
 
 def bar(share: float, width: int, *, ascii_only: bool = False) -> str:
