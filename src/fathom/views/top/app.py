@@ -24,6 +24,7 @@ from fathom.views.top.watcher import Sight, Watcher
 
 _LOOKS = {"fathom-dark": DARK, "fathom-light": LIGHT}
 _Read = TypeVar("_Read")
+_TROUBLE_LINES = 3
 _SORT_KEYS = {each[0]: each for each in SORTS}
 
 
@@ -78,6 +79,7 @@ class Top(App[None]):
         self._step: int | None = None
         self._sort = "order"
         self._turned = False
+        self._since = ""
         self._head, self._columns = Static(id="head"), Static(id="columns")
         self._chosen, self._keys = Static(id="chosen"), Static(id="keys")
         self._table = LayerTable()
@@ -215,7 +217,7 @@ class Top(App[None]):
             self._sight = await self._read(self._watcher.look)
             if before is not None and 0 < before.number < self._sight.number:
                 self._step, self._phase, self._phase_is_chosen = None, None, False
-                self.notify("Another run has taken its place.", markup=False)
+                self._since = time.strftime("%H:%M")
             if before is None or self._sight.history is not before.history:
                 self._draw()
                 await self._read_spectrum()
@@ -273,12 +275,18 @@ class Top(App[None]):
     def _draw_head(self) -> None:
         if self._sight is not None:
             text = head(
-                self._sight, self._board, look=self.look, now=time.time(), width=self.size.width
+                self._sight,
+                self._board,
+                since=self._since,
+                look=self.look,
+                now=time.time(),
+                width=self.size.width,
             )
             if self._sight.trouble and self._board is not None:
-                line = Text(f" {visible(self._sight.trouble)}", self.look.status["coarse"])
-                line.truncate(self.size.width - 1, overflow="ellipsis")
-                text = Text("\n").join([text, line])
+                trouble = Text(visible(self._sight.trouble), self.look.status["coarse"])
+                lines = trouble.wrap(self.console, self.size.width - 2)
+                more = [Text("… (f)")] if len(lines) > _TROUBLE_LINES else []
+                text = Text("\n ").join([text, *lines[:_TROUBLE_LINES], *more])
             self._write(self._head, text)
         if self._board is None:
             self._table.show((), look=self.look, note=self._note())

@@ -21,12 +21,15 @@ _WIDE = 60  # cells of a terminal that is not narrow
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
-def head(sight: Sight, board: Board | None, *, look: Look, now: float, width: int) -> Text:
+def head(
+    sight: Sight, board: Board | None, *, since: str, look: Look, now: float, width: int
+) -> Text:
     """Say where the run is, how it does, and what the user measured.
 
     Args:
         sight: What the last look has found.
         board: The step that is shown; None where there is none.
+        since: When this run took the place of another; empty where it did not.
         look: The colours.
         now: In seconds since 1970.
         width: Of the terminal.
@@ -36,7 +39,10 @@ def head(sight: Sight, board: Board | None, *, look: Look, now: float, width: in
     """
     lines = []
     if sight.history is not None:
-        lines += flowed([*_where(sight, sight.history, board, look, now, width)], width)
+        parts = [*_where(sight, sight.history, board, look, now, width)]
+        if since:
+            parts.append(Text(f"another run since {since}", look.status["provisional"]))
+        lines += flowed(parts, width)
     if board is not None:
         lines += flowed([*_average(board, look, width)], width)
         lines += _metrics(board, look, width)

@@ -91,7 +91,7 @@ class LayerTable(ScrollView, can_focus=True):
             The line, as wide as the list.
         """
         line, is_chosen = self._shown(y)
-        width = self.size.width
+        width = self.scrollable_content_region.width
         if is_chosen:
             line = Text(line.plain)
         base = self.rich_style
@@ -155,7 +155,7 @@ class LayerTable(ScrollView, can_focus=True):
         return self._drawn[place][number], bool(self._rows) and place == self._cursor
 
     def _lay_out(self) -> None:
-        width = self.size.width
+        width = self.scrollable_content_region.width
         columns = columns_for(self._rows, width)
         if columns != self.columns:
             self.columns = columns
@@ -179,9 +179,9 @@ class LayerTable(ScrollView, can_focus=True):
         top, height = self.scroll_offset.y, self.size.height
         first, last = self._first_and_last(place)
         if first < top:
-            self.scroll_to(y=first, animate=False)
+            self.scroll_to(y=first, animate=False, force=True)
         elif last >= top + height:
-            self.scroll_to(y=last - height + 1, animate=False)
+            self.scroll_to(y=last - height + 1, animate=False, force=True)
         for each in (before, place):
             first, last = self._first_and_last(each)
             self.refresh_lines(first, last - first + 1)
@@ -207,9 +207,9 @@ class LayerTable(ScrollView, can_focus=True):
     def _return_to(self, anchor: tuple[str, int] | None) -> None:
         """Scroll so that the layer is on that line again."""
         if anchor is None:
-            self.scroll_to(y=0, animate=False)
+            self.scroll_to(y=0, animate=False, force=True)
             return
         name, at = anchor
         for place, row in enumerate(self._rows):
             if row.facts.name == name:
-                self.scroll_to(y=max(self._firsts[place] - at, 0), animate=False)
+                self.scroll_to(y=max(self._firsts[place] - at, 0), animate=False, force=True)

@@ -32,6 +32,10 @@ class Sight:
     near: str = ""
 
 
+# So many damaged records are told of one by one.
+_TOLD = 5
+
+
 class Watcher:
     """Follows the run at a path; all of it is for one thread at a time."""
 
@@ -48,7 +52,7 @@ class Watcher:
         self._history: History | None = None
         self._number = 0
         self._near: str | None = None
-        self._warned: deque[str] = deque(maxlen=1)
+        self._warned: list[str] = []
 
     def look(self) -> Sight:
         """Take in what was recorded since.
@@ -56,16 +60,19 @@ class Watcher:
         Returns:
             What there is.
         """
-        trouble = ""
+        trouble, fresh = "", deque[str]()
         try:
-            with collected(self._warned):
+            with collected(fresh):
                 self._take_in()
         except FathomError as error:
             trouble = str(error)
         except Exception as error:  # noqa: BLE001 - whatever a file holds, the view goes on
             trouble = f"{self._path} cannot be read. {type(error).__name__}: {error}"
-        if not trouble and self._warned and self._history is not None:
-            trouble = self._warned[-1]
+        self._warned += fresh
+        if not trouble and self._history is not None:
+            trouble = " ".join(self._warned[:_TOLD])
+            if (more := len(self._warned) - _TOLD) > 0:
+                trouble += f" And {more} more."
         if self._follower.timeline is None and self._near is None:
             self._near = runs_near(self._path).strip()
         return Sight(
