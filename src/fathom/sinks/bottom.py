@@ -15,6 +15,9 @@ _SAVE, _RESTORE, _DOWN, _UP, _CLEAR = "\x1b7", "\x1b8", "\x1bD", "\x1b[A", "\x1b
 _SCROLL_ALL = "\x1b[r"
 _LEAST_HEIGHT = 5
 
+NAME = "fathom: "
+"""Stands before the line, where there is room."""
+
 
 class Bottom:
     """Takes the bottom line out of the part of a terminal that scrolls, while somebody shows there.
@@ -103,11 +106,13 @@ def has_bottom(stream: TextIO | None) -> bool:
 
 
 def _drawn(parts: Sequence[str], width: int, stream: TextIO) -> str:
-    line = Text(parts[0], "dim")
+    first, *others = parts
+    with_name = cell_len(f"{NAME}{'  '.join(parts[:2])}") < width
+    line = Text.assemble((NAME if with_name else "", "dim"), first)
     line.truncate(width - 1)
-    for part in parts[1:]:
+    for part in others:
         if line.cell_len + 2 + cell_len(part) < width:
-            line.append(f"  {part}", "not dim")
+            line.append(f"  {part}")
     console = Console(file=stream, highlight=False)
     with console.capture() as captured:
         console.print(line, end="", soft_wrap=True)

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from rich.console import Console
 
 from fathom.reading import AVERAGED_KINDS, Reading
-from fathom.sinks.bottom import BOTTOM, has_bottom
+from fathom.sinks.bottom import BOTTOM, NAME, has_bottom
 from fathom.snapshot import Snapshot
 from fathom.text import visible
 
@@ -39,12 +39,12 @@ class Progress:
         """
         parts, stream = self._parts(snapshot), sys.stderr
         if Console(stderr=True).is_jupyter:
-            self._replace("  ".join(parts))
+            self._replace(NAME + "  ".join(parts))
         elif has_bottom(stream):
             self._last = parts
             BOTTOM.show(self, parts, stream)
         elif stream is not None:
-            _print("  ".join(parts), stream)
+            _print(NAME + "  ".join(parts), stream)
 
     def close(self) -> None:
         """Leave the last line, and the terminal as it was."""
@@ -60,10 +60,10 @@ class Progress:
         if known:
             self._averages[phase] = average
             if math.isfinite(before):
-                said += f" ({average - before:+.3f})"
+                said += f" {average - before:+.3f}"
         if phase != "eval":
             said += f" in {phase}"
-        parts = [f"fathom: step {snapshot.step}", said]
+        parts = [f"step {snapshot.step}", said]
         parts += [f"{visible(name)} {value:.4g}" for name, value in snapshot.metrics.items()]
         judged = [each for each in snapshot.phase(phase).values() if _is_judged(each, snapshot)]
         if len(judged) > 1:

@@ -17,7 +17,7 @@ from fathom.spectral.spectrum import Spectrum
 from fathom.text import visible
 from fathom.views.look import DARK, LIGHT, Look
 from fathom.views.top.board import SORTS, Board, Row, usual_phase
-from fathom.views.top.head import chosen_line, head, keys_line
+from fathom.views.top.head import chosen_line, head, keys_line, where
 from fathom.views.top.pages import Page, findings_page, help_page, layer_page, metrics_page
 from fathom.views.top.table import LayerTable
 from fathom.views.top.watcher import Sight, Watcher
@@ -80,9 +80,12 @@ class Top(App[None]):
         self._sort = "order"
         self._turned = False
         self._since = ""
-        self._head, self._columns = Static(id="head"), Static(id="columns")
+        self._where, self._head, self._trouble = Static(), Static(), Static()
+        self._columns = Static(id="columns")
         self._chosen, self._keys = Static(id="chosen"), Static(id="keys")
         self._table = LayerTable()
+        self.shown = asyncio.Event()
+        """Whether a step of the run is on the screen."""
         self._filter = Input(placeholder="filter: name, kind or status", id="filter")
         self._written: dict[Static, Text] = {}
         # What the page over the layers shows, if there is one; of a layer's, its name and spectrum.
@@ -101,7 +104,9 @@ class Top(App[None]):
         Yields:
             Its parts, from above.
         """
+        yield self._where
         yield self._head
+        yield self._trouble
         yield self._columns
         yield self._table
         yield self._chosen
@@ -271,24 +276,29 @@ class Top(App[None]):
         self._table.show(self._rows(), look=self.look, note=self._note())
         self._draw_head()
         self._draw_feet()
+        if self._board is not None:
+            self.shown.set()
 
     def _draw_head(self) -> None:
-        if self._sight is not None:
-            text = head(
-                self._sight,
-                self._board,
-                since=self._since,
-                look=self.look,
-                now=time.time(),
-                width=self.size.width,
+        sight, board, width = self._sight, self._board, self.size.width
+        if sight is not None:
+            text = where(
+                sight, board, since=self._since, look=self.look, now=time.time(), width=width
             )
-            if self._sight.trouble and self._board is not None:
-                trouble = Text(visible(self._sight.trouble), self.look.status["coarse"])
-                lines = trouble.wrap(self.console, self.size.width - 2)
-                more = [Text("… (f)")] if len(lines) > _TROUBLE_LINES else []
-                text = Text("\n ").join([text, *lines[:_TROUBLE_LINES], *more])
-            self._write(self._head, text)
-        if self._board is None:
+            self._write(self._where, text)
+        self._write(
+            self._head, Text() if board is None else head(board, look=self.look, width=width)
+        )
+        trouble = Text()
+        if sight is not None and sight.trouble and board is not None:
+            text = Text(visible(sight.trouble), self.look.status["coarse"])
+            lines = text.wrap(self.console, width - 2)
+            more = [Text("… (f)")] if len(lines) > _TROUBLE_LINES else []
+            trouble = Text("\n").join(
+                [Text(" ") + each for each in [*lines[:_TROUBLE_LINES], *more]]
+            )
+        self._write(self._trouble, trouble)
+        if board is None:
             self._table.show((), look=self.look, note=self._note())
 
     def _draw_feet(self) -> None:
@@ -305,11 +315,12 @@ class Top(App[None]):
         if self._page is not None and isinstance(self.screen, Page):
             self.screen.show(self._page())
 
-    def _write(self, where: Static, text: Text) -> None:
+    def _write(self, place: Static, text: Text) -> None:
         """Write a text, unless it stands there already: nothing is sent that is not new."""
-        if self._written.get(where) != text:
-            self._written[where] = text
-            where.update(text)
+        if self._written.get(place) != text:
+            self._written[place] = text
+            place.update(text)
+            place.display = bool(text) or place.id is not None
 
     def _rows(self) -> list[Row]:
         if self._board is None or not self._board.seen:

@@ -21,10 +21,10 @@ _WIDE = 60  # cells of a terminal that is not narrow
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
-def head(
+def where(
     sight: Sight, board: Board | None, *, since: str, look: Look, now: float, width: int
 ) -> Text:
-    """Say where the run is, how it does, and what the user measured.
+    """Say which run this is, how far it is, and whether it goes on.
 
     Args:
         sight: What the last look has found.
@@ -35,18 +35,29 @@ def head(
         width: Of the terminal.
 
     Returns:
+        Lines of at most so many cells; none where there is no run.
+    """
+    if sight.history is None:
+        return Text()
+    parts = [*_where(sight, sight.history, board, look, now, width)]
+    if since:
+        parts.append(Text(f"another run since {since}", look.status["provisional"]))
+    return Text("\n").join(flowed(parts, width))
+
+
+def head(board: Board, *, look: Look, width: int) -> Text:
+    """Say how the run does: its average saturation, findings, and what the user measured.
+
+    Args:
+        board: The step that is shown.
+        look: The colours.
+        width: Of the terminal.
+
+    Returns:
         Lines of at most so many cells.
     """
-    lines = []
-    if sight.history is not None:
-        parts = [*_where(sight, sight.history, board, look, now, width)]
-        if since:
-            parts.append(Text(f"another run since {since}", look.status["provisional"]))
-        lines += flowed(parts, width)
-    if board is not None:
-        lines += flowed([*_average(board, look, width)], width)
-        lines += _metrics(board, look, width)
-    return Text("\n").join(lines)
+    lines = flowed([*_average(board, look, width)], width)
+    return Text("\n").join([*lines, *_metrics(board, look, width)])
 
 
 def metric_lines(board: Board, look: Look) -> list[Text]:
