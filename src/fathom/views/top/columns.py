@@ -180,7 +180,7 @@ def change_text(change: float, *, arrow: bool = True) -> str:
 
 
 def folded(label: str, width: int) -> Sequence[str]:
-    """Break a name into lines, after a dot where there is one in the later half of a line.
+    """Break a name into lines, after a dot or underscore where there is one near a line's end.
 
     Args:
         label: The name, of printable characters.
@@ -192,8 +192,8 @@ def folded(label: str, width: int) -> Sequence[str]:
     lines = []
     while cell_len(label) > width:
         fits = max(len(chop_cells(label, width)[0]), 1)
-        dot = label.rfind(".", fits // 2, fits)
-        end = dot + 1 if dot > 0 else fits
+        mark = max(label.rfind(each, fits * 2 // 3, fits) for each in "._")
+        end = mark + 1 if mark > 0 else fits
         lines.append(label[:end])
         label = label[end:]
     return [*lines, label]

@@ -68,15 +68,13 @@ def metric_lines(board: Board, look: Look) -> list[Text]:
         look: The colours.
     """
     here = board.history.moments[board.place].metrics
-    return [
-        Text.assemble(
-            f"{visible(name)} ",
-            (f"{here[name]:.4g}" if name in here else "-", "bold"),
-            " ",
-            (sparkline(values[: board.place + 1], 8), look.series[1]),
-        )
-        for name, values in board.history.metrics.items()
-    ]
+    lines = []
+    for name, values in board.history.metrics.items():
+        value = f"{here[name]:.4g}" if name in here else "-"
+        lines.append(Text.assemble(f"{visible(name)} ", (value, "bold")))
+        if drawn := sparkline(values[: board.place + 1], 8).rstrip():
+            lines[-1].append(" ").append(drawn, look.series[1])
+    return lines
 
 
 def flowed(parts: Sequence[Text], width: int) -> list[Text]:
