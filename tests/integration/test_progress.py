@@ -90,13 +90,15 @@ class Screen:
             assert command == "m", command
 
 
-def trained(end: str = "pass", **terminal: int) -> tuple[int, str, Screen]:
+def trained(end: str = "pass", *, lines: int = 24, columns: int = 80) -> tuple[int, str, Screen]:
     """Train in a terminal: exit status, what was sent, what is to be seen of it in the end."""
-    started = Terminal((sys.executable, "-c", TRAINING.replace("END", end)), **terminal)
+    started = Terminal(
+        (sys.executable, "-c", TRAINING.replace("END", end)), lines=lines, columns=columns
+    )
     status = started.end()
     started.close()
     sent = started.sent.decode()
-    screen = Screen(terminal.get("lines", 24), terminal.get("columns", 80))
+    screen = Screen(lines, columns)
     screen.feed(sent)
     assert (screen.top, screen.bottom) == (0, screen.lines - 1), (
         "the terminal does not scroll whole"
@@ -236,7 +238,7 @@ def test_unasked_nothing_is_said(errors: Errors) -> None:
 
 
 def test_a_name_cannot_command_the_terminal(errors: Errors) -> None:
-    watched(Model("\x1b[2J", "[red]b[/]\n", "c", "output"), progress=True)
+    watched(Model("\x1b[2J", "[red]b[/]\n", "output"), progress=True)
     said = errors()
     assert len(said.splitlines()) == 3
     assert "\x1b" not in said
