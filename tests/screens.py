@@ -44,7 +44,7 @@ class Driven:
 
     async def sees(self, *words: str, without: str = "\0") -> None:
         """Wait until the screen shows all of the words."""
-        for _ in range(200):
+        for _ in range(600):
             await self.pilot.pause(0.05)
             text = " ".join(self.text.split())
             if all(word in text for word in words) and without not in text:

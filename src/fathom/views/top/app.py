@@ -10,21 +10,19 @@ from typing import ClassVar, TypeVar
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.theme import Theme
 from textual.widgets import Input, Static
 
 from fathom.spectral.spectrum import Spectrum
-from fathom.text import visible
-from fathom.views.look import DARK, LIGHT, Look
+from fathom.views.look import DARK, Look
 from fathom.views.top.board import SORTS, Board, Row, usual_phase
-from fathom.views.top.head import chosen_line, head, keys_line, where
+from fathom.views.top.feet import chosen_line, keys_line, trouble_lines, why_empty
+from fathom.views.top.head import head, where
 from fathom.views.top.pages import Page, findings_page, help_page, layer_page, metrics_page
 from fathom.views.top.table import LayerTable
+from fathom.views.top.themes import LOOKS, theme_of
 from fathom.views.top.watcher import Sight, Watcher
 
-_LOOKS = {"fathom-dark": DARK, "fathom-light": LIGHT}
 _Read = TypeVar("_Read")
-_TROUBLE_LINES = 3
 _SORT_KEYS = {each[0]: each for each in SORTS}
 
 
@@ -96,7 +94,7 @@ class Top(App[None]):
     @property
     def look(self) -> Look:
         """The colours now."""
-        return _LOOKS.get(self.theme, DARK)
+        return LOOKS.get(self.theme, DARK)
 
     def compose(self) -> ComposeResult:
         """Lay the screen out.
@@ -115,8 +113,8 @@ class Top(App[None]):
 
     def on_mount(self) -> None:
         """Begin to follow the run."""
-        for name, look in _LOOKS.items():
-            self.register_theme(_theme(name, look))
+        for name, look in LOOKS.items():
+            self.register_theme(theme_of(name, look))
         self.theme = "fathom-light" if self._light else "fathom-dark"
         self._table.focus()
         self._draw()
@@ -265,6 +263,10 @@ class Top(App[None]):
                 return layer_page(row, self._board, self._spectrum, look=self.look)
         return Text("This layer is not in the run any more.")
 
+    @property
+    def _note(self) -> str:
+        return why_empty(self._path, self._sight, self._board, words=self._filter.value)
+
     def _draw(self) -> None:
         """Draw everything for the run as it is, and the user's choices."""
         history = self._sight.history if self._sight is not None else None
@@ -273,7 +275,7 @@ class Top(App[None]):
             if not self._phase_is_chosen:
                 self._phase = usual_phase(history, before=self._phase)
             self._board = Board(history, history.place(self._step), self._phase or "eval")
-        self._table.show(self._rows(), look=self.look, note=self._note())
+        self._table.show(self._rows(), look=self.look, note=self._note)
         self._draw_head()
         self._draw_feet()
         if self._board is not None:
@@ -289,17 +291,10 @@ class Top(App[None]):
         self._write(
             self._head, Text() if board is None else head(board, look=self.look, width=width)
         )
-        trouble = Text()
-        if sight is not None and sight.trouble and board is not None:
-            text = Text(visible(sight.trouble), self.look.status["coarse"])
-            lines = text.wrap(self.console, width - 2)
-            more = [Text("… (f)")] if len(lines) > _TROUBLE_LINES else []
-            trouble = Text("\n").join(
-                [Text(" ") + each for each in [*lines[:_TROUBLE_LINES], *more]]
-            )
-        self._write(self._trouble, trouble)
+        told = sight.trouble if sight is not None and board is not None else ""
+        self._write(self._trouble, trouble_lines(told, look=self.look, width=width))
         if board is None:
-            self._table.show((), look=self.look, note=self._note())
+            self._table.show((), look=self.look, note=self._note)
 
     def _draw_feet(self) -> None:
         row = self._table.row
@@ -326,33 +321,3 @@ class Top(App[None]):
         if self._board is None or not self._board.seen:
             return []
         return self._board.layers(sort=self._sort, turned=self._turned, words=self._filter.value)
-
-    def _note(self) -> str:
-        """Say why there are no layers."""
-        path, sight = visible(str(self._path)), self._sight
-        if sight is None:
-            return f"opening {path} …"
-        if self._board is not None:
-            if not self._board.seen:
-                return self._board.why_empty()
-            return f"No layer has {visible(self._filter.value)!r} in its name, kind or status."
-        if sight.trouble:
-            return f"{visible(sight.trouble)} It is tried again."
-        if sight.history is not None:
-            return f"{path} has no snapshot yet."
-        return f"waiting for {path} … {visible(sight.near)}"
-
-
-def _theme(name: str, look: Look) -> Theme:
-    return Theme(
-        name=name,
-        primary=look.series[0],
-        foreground=look.text,
-        background=look.background,
-        surface=look.background,
-        panel=look.line,
-        warning=look.status["provisional"],
-        error=look.status["coarse"],
-        success=look.status["settled"],
-        dark=look is DARK,
-    )

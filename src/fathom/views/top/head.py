@@ -11,7 +11,7 @@ from rich.text import Text
 from fathom.text import visible
 from fathom.views.look import WORDS, Look
 from fathom.views.sparkline import sparkline
-from fathom.views.top.board import Board, Row, changes_since_the_first
+from fathom.views.top.board import Board, changes_since_the_first
 from fathom.views.top.columns import LEAST, change_text
 from fathom.views.top.history import History
 from fathom.views.top.watcher import Sight
@@ -173,56 +173,3 @@ def _metrics(board: Board, look: Look, width: int) -> list[Text]:
         if len(lines) <= most or count == 1:
             return lines
     return []
-
-
-def chosen_line(row: Row, look: Look) -> Text:
-    """Say of the layer under the cursor what narrow terminals have no column for.
-
-    Args:
-        row: The layer.
-        look: The colours.
-
-    Returns:
-        One line.
-    """
-    return Text.assemble(
-        f" {row.facts.kind}",
-        _GAP,
-        (row.status, look.status.get(row.status, look.faint)),
-        _GAP,
-        f"{row.rows_text} rows/width",
-    )
-
-
-def keys_line(width: int, *, filtered: str, look: Look) -> Text:
-    """Name as many keys as there is room for.
-
-    Args:
-        width: Of the terminal.
-        filtered: How many layers are left of how many; empty where all are.
-        look: The colours.
-
-    Returns:
-        One line.
-    """
-    line = Text(" ")
-    if filtered:
-        line.append(f"{filtered} layers, esc: all", look.status["provisional"])
-    for key, word in _KEYS:
-        if line.cell_len + len(key) + len(word) + 4 < width:
-            line.append("  " * (line.cell_len > 1))
-            line.append(key, "bold")
-            line.append(f" {word}", look.faint)
-    return line
-
-
-_KEYS = (
-    ("?", "help"),
-    ("q", "quit"),
-    ("/", "filter"),
-    ("s", "sort"),
-    ("p", "phase"),
-    ("f", "findings"),
-    ("enter", "details"),
-    ("←→", "step"),
-)
