@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from fathom.capture.capture import Capture
 from fathom.capture.compiled import forget_compiled_code
@@ -48,6 +48,7 @@ def watch(
     keep: str = "spectrum",
     ranks: str = "all",
     sinks: Sequence[Sink] = (),
+    progress: bool = False,
     resume: bool = False,
     resume_from: int | None = None,
 ) -> Monitor:
@@ -86,6 +87,9 @@ def watch(
             that are not sketched.
         ranks: `all` processes of the default process group together, or each its `own` rows alone.
         sinks: Other places for the numbers: objects with `write(snapshot)` and `close()`.
+        progress: Show the last snapshot in one line on standard error, on rank 0: in a terminal its
+            bottom line, under all that is printed; in a notebook a line that is replaced; else a
+            line a snapshot.
         resume: Go on with the run at this path, if there is one.
         resume_from: The same, but first drop what lies at this step or after it.
 
@@ -129,6 +133,10 @@ def watch(
             )
         _check_resume(run, resume, resume_from, records=meeting.rank == 0)
         _check_sinks(sinks)
+        if not isinstance(progress, bool):
+            raise ArgumentError(
+                f"watch: progress must be True or False, got {progress!r}. Pass True."
+            )
         original = unwrapped(model)
         selected = select_layers(original, layers, settings, outputs)
     meeting.settle(_said(selected, settings, outputs, run), refuse_mismatch)
@@ -151,7 +159,19 @@ def watch(
         last_step = meeting.settle(writer and writer.last_step, lambda said: said[0])
         others: Ranks = Alone() if meeting.size == 1 else AllRanks(meeting)
         undo.pop_all()
+    if progress and _is_first(meeting):
+        # It takes rich, which most trainings do without.
+        from fathom.sinks.progress import Progress
+
+        sinks = [*sinks, Progress()]
     return Monitor(capture, settings, Recorder(writer, sinks), others, last_step=last_step)
+
+
+def _is_first(meeting: Meeting) -> bool:
+    """Tell whether this process is the first of a training, where each watches by itself too."""
+    if meeting.size == 1 and distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank() == 0
+    return meeting.rank == 0 and os.environ.get("RANK", "0") in ("", "0")
 
 
 def _check_model(model: object) -> None:

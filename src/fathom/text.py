@@ -1,4 +1,4 @@
-"""Plain text for terminals: aligned columns, and sizes that people read."""
+"""Plain text for terminals: aligned columns, sizes that people read, and names that do nothing."""
 
 from collections.abc import Sequence
 
@@ -37,3 +37,18 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} GiB"
+
+
+def visible(text: str) -> str:
+    r"""Write what a terminal would obey, or not show, as the escapes of Python's own literals.
+
+    Args:
+        text: Anything, such as a layer's name from a file.
+
+    Returns:
+        One line of printable characters: `\x1b` for the escape that begins a terminal's commands,
+        `\n` for a new line, `\u202e` for the mark that turns the direction of writing.
+    """
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )

@@ -1,6 +1,7 @@
 import pytest
 
 from fathom import text
+from fathom.text import visible
 
 
 def test_columns_are_aligned_to_the_widest_cell() -> None:
@@ -47,3 +48,19 @@ def test_rows_of_different_lengths_are_refused() -> None:
 )
 def test_sizes_carry_a_unit(count: float, written: str) -> None:
     assert text.size(count) == written
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("features.0", "features.0"),
+        ("[red]x[/]", "[red]x[/]"),
+        ("schön 层", "schön 层"),
+        ("\x1b[2Jx", "\\x1b[2Jx"),
+        ("a\nb\tc\r", "a\\nb\\tc\\r"),
+        ("\u202egnp.exe", "\\u202egnp.exe"),
+        ("\udc80\x9b", "\\udc80\\x9b"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_visible(name: str, shown: str) -> None:
+    assert visible(name) == shown

@@ -13,7 +13,9 @@ from fathom.cli.export import export_run
 from fathom.cli.plot import plot
 from fathom.cli.report import report_runs
 from fathom.cli.show import show
+from fathom.cli.top import top
 from fathom.errors import FathomError
+from fathom.text import visible
 
 app = typer.Typer(
     add_completion=False,
@@ -22,6 +24,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(show)
+app.command()(top)
 app.command("export")(export_run)
 app.command()(plot)
 app.command("report")(report_runs)
@@ -53,7 +56,7 @@ def main() -> None:
         sys.exit(app(standalone_mode=False))
     except (typer.TyperException, FathomError) as error:
         message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
-        typer.echo(f"fathom: {' '.join(message.split())}", err=True)
+        typer.echo(f"fathom: {visible(' '.join(message.split()))}", err=True)
         sys.exit(2)
 
 
@@ -65,4 +68,4 @@ def _one_line(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    typer.echo(f"fathom: warning: {message}", err=True)
+    typer.echo(f"fathom: warning: {visible(str(message))}", err=True)

@@ -168,7 +168,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     if not database.is_file():
         raise RunNotFoundError(
             f"open_run: path must be the folder of a run, got {path}, which holds none."
-            f"{_runs_near(path)}"
+            f"{runs_near(path)}"
         )
     try:
         try:
@@ -200,8 +200,15 @@ def _opened(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
-def _runs_near(path: Path) -> str:
-    """Name some runs in, beside or usually near a path that holds none."""
+def runs_near(path: Path) -> str:
+    """Name some runs in, beside or usually near a path that holds none.
+
+    Args:
+        path: The path.
+
+    Returns:
+        A sentence after a space; empty where there are none.
+    """
     places = (path, path / "runs", path.parent, Path("runs"))
     runs = sorted({str(found.parent) for place in places for found in place.glob(f"*/{DATABASE}")})
     more = ", ..." if len(runs) > 5 else ""

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from fathom.listing import Row, count_text, dimension_text, layer_rows, number_text
 from fathom.snapshot import Snapshot
+from fathom.text import visible
 
 _STATUS_STYLES = {"provisional": "yellow", "settling": "cyan", "settled": "green", "coarse": "red"}
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -30,16 +31,18 @@ def print_snapshot(
     thresholds = sorted({reading.threshold for reading in readings.values()})
     share = ", ".join(f"{threshold:.6g}" for threshold in thresholds)
     parts = [title, f"step {snapshot.step}", phase, f"threshold {share}" if share else ""]
-    console.print(Text("  ".join(part for part in parts if part), style="bold"), soft_wrap=True)
+    heading = visible("  ".join(part for part in parts if part))
+    console.print(Text(heading, style="bold"), soft_wrap=True)
     if readings:
-        console.print(_table(layer_rows(readings, sort=sort), console))
+        rows = [row | {"layer": visible(row["layer"])} for row in layer_rows(readings, sort=sort)]
+        console.print(_table(rows, console))
     else:
         other = "train" if phase == "eval" else "eval"
         there = f"; there are readings of {other}" if snapshot.phase(other) else ""
         console.print(f"No layer was observed in the {phase} phase{there}.", highlight=False)
     for line in snapshot.notes(phase):
         # In a terminal lines break between words; in a pipe they do not break.
-        console.print(line, highlight=False, soft_wrap=not console.is_terminal, markup=False)
+        console.print(Text(visible(line)), soft_wrap=not console.is_terminal)
 
 
 def bar(share: float, width: int, *, ascii_only: bool = False) -> str:

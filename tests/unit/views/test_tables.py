@@ -100,6 +100,14 @@ def test_a_name_is_text_and_never_markup() -> None:
     assert "[bold red]x[/]" in printed(snapshot(reading("[bold red]x[/]", dimension=1)))
 
 
+def test_a_name_cannot_command_the_terminal() -> None:
+    hostile = "\x1b[2J\n:smile:"
+    taken = replace(snapshot(reading(hostile, dimension=1)), unobserved=(hostile,))
+    text = printed(taken)
+    assert "\x1b" not in text
+    assert text.count("\\x1b[2J\\n:smile:") == 2
+
+
 def test_what_was_not_seen_stands_below() -> None:
     seen = replace(reading("a", dimension=3), dropped=4)
     taken = replace(
