@@ -42,7 +42,12 @@ class Follower:
                 run = StoredRun(self.path)
             except RunNotFoundError:  # begun just now, and still empty
                 return False
-            self.timeline, self._place = Timeline(run, most=self._most), place
+            try:
+                self.timeline = Timeline(run, most=self._most)
+            except BaseException:
+                run.close()
+                raise
+            self._place = place
             return True
         return self.timeline is not None and self.timeline.refresh()
 
