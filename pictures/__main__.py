@@ -8,9 +8,12 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import chdir
 from pathlib import Path
 
+import pages
 import plots
+import terminal
 
 from fathom.experiments.demo import train
 from fathom.views.run import Run, open_run
@@ -19,6 +22,8 @@ View = Callable[[Run, Path], Iterable[Path]]
 
 VIEWS: dict[str, View] = {
     "plots": plots.draw,
+    "terminal": terminal.draw,
+    "pages": pages.draw,
 }
 
 _MOST = 150_000
@@ -28,12 +33,15 @@ _MOST = 150_000
 def main() -> None:
     """Train the demo, unless a run is given, and draw every view of it."""
     arguments = _parser().parse_args()
-    arguments.write.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        path = arguments.run or _trained(Path(folder) / "demo")
+    target = arguments.write.resolve()
+    target.mkdir(parents=True, exist_ok=True)
+    given = arguments.run and arguments.run.resolve()
+    # Pictures show the path of the run: let it be one that readers may have.
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        path = given or _trained(Path("runs/demo"))
         with open_run(path) as run:
             for name in arguments.only or VIEWS:
-                for picture in VIEWS[name](run, arguments.write):
+                for picture in VIEWS[name](run, target):
                     print(f"{picture}: {picture.stat().st_size:,} bytes", flush=True)
                     if picture.stat().st_size > _MOST:
                         sys.exit(f"pictures: {picture} must be at most {_MOST:,} bytes.")
