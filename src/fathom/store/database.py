@@ -74,6 +74,29 @@ class Database:
                 warn(f"{self.folder}: {error}")
             return {}
 
+    def version(self) -> int:
+        """Return a number that changes when another connection has written."""
+        return int(self.rows("PRAGMA data_version")[0][0])
+
+    def seals(self) -> dict[int, object]:
+        """Return what tells each recorded step from one that was recorded anew, by step."""
+        return dict(self.rows("SELECT step, checksum FROM snapshots"))
+
+    def snapshots(self, steps: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Return what is kept of some steps beside their readings; of damaged ones nothing.
+
+        Args:
+            steps: Recorded steps.
+
+        Returns:
+            Step to content, in the order of `steps`.
+        """
+        query = f"SELECT step, body, checksum FROM snapshots WHERE step IN ({_marks(steps)})"
+        found = {step: rest for step, *rest in self.rows(query, tuple(steps))}
+        return {
+            step: self.body(("snapshot", step), *found[step]) for step in steps if step in found
+        }
+
     def summaries(self, steps: Sequence[int]) -> dict[int, bytes]:
         """Return the summaries of some steps, as far as they are there and whole.
 
@@ -85,8 +108,7 @@ class Database:
         """
         if not self._has_summaries:
             return {}
-        places = ",".join("?" * len(steps))
-        query = f"SELECT step, numbers, checksum FROM summaries WHERE step IN ({places})"
+        query = f"SELECT step, numbers, checksum FROM summaries WHERE step IN ({_marks(steps)})"
         return {
             step: blob
             for step, blob, seal in self.rows(query, tuple(steps))
@@ -127,6 +149,10 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))
 
 
 def _is_whole(key: Key, text: object, checksum: object, blob: object = b"") -> bool:

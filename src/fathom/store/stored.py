@@ -42,13 +42,14 @@ class StoredRun:
             RunError: If it cannot be read.
         """
         self.path = path
-        self._database = Database(path)
+        self.database = Database(path)
+        """Its records, for what else lies in the store."""
 
     @property
     def steps(self) -> list[int]:
         """The recorded steps, ascending."""
         # Of a damaged file, a step may come twice.
-        return sorted({step for (step,) in self._database.rows("SELECT step FROM snapshots")})
+        return sorted({step for (step,) in self.database.rows("SELECT step FROM snapshots")})
 
     @property
     def layers(self) -> list[str]:
@@ -60,8 +61,8 @@ class StoredRun:
         """What is known of each observed layer, by name, in execution order."""
         facts = {}
         query = "SELECT name, body, checksum FROM layers ORDER BY position"
-        for name, text, checksum in self._database.rows(query):
-            body = self._database.body(("layer", name), text, checksum)
+        for name, text, checksum in self.database.rows(query):
+            body = self.database.body(("layer", name), text, checksum)
             facts[name] = layer_facts(name, body) if body else _unknown_layer(name)
         return facts
 
@@ -69,8 +70,8 @@ class StoredRun:
     def metrics(self) -> dict[str, NDArray[np.float64]]:
         """The user's metrics by name, each (steps,); nan where a step did not give one."""
         found = {
-            step: self._database.body(("snapshot", step), text, seal).get("metrics", {})
-            for step, text, seal in self._database.rows(
+            step: self.database.body(("snapshot", step), text, seal).get("metrics", {})
+            for step, text, seal in self.database.rows(
                 "SELECT step, body, checksum FROM snapshots ORDER BY step"
             )
         }
@@ -89,13 +90,13 @@ class StoredRun:
     @property
     def sessions(self) -> list[dict[str, Any]]:
         """The facts of each time that the run was begun or resumed."""
-        rows = self._database.rows("SELECT number, body, checksum FROM sessions ORDER BY number")
-        return [self._database.body(("session", number), text, seal) for number, text, seal in rows]
+        rows = self.database.rows("SELECT number, body, checksum FROM sessions ORDER BY number")
+        return [self.database.body(("session", number), text, seal) for number, text, seal in rows]
 
     @property
     def damaged(self) -> list[str]:
         """The names of all records that are not as they were written; reads the whole run."""
-        return [" ".join(map(str, key)) for key in self._database.damaged()]
+        return [" ".join(map(str, key)) for key in self.database.damaged()]
 
     def statistic(
         self, name: str, *, phase: str = "eval", threshold: float | None = None
@@ -150,7 +151,7 @@ class StoredRun:
             "SELECT body, checksum, eigenvalues FROM readings "
             "WHERE step = ? AND phase = ? AND layer = ?"
         )
-        found = list(self._database.rows(query, (step, phase, layer)))
+        found = list(self.database.rows(query, (step, phase, layer)))
         if not found:
             raise RunNotFoundError(
                 f"Run.spectrum: layer must be one with a reading, got {layer!r}, which has none "
@@ -225,57 +226,9 @@ class StoredRun:
         for step in self.steps:
             yield self._snapshot(step, facts, threshold)
 
-    def version(self) -> int:
-        """Return a number that changes when another connection has written."""
-        return int(self._database.rows("PRAGMA data_version")[0][0])
-
-    def seals(self) -> dict[int, object]:
-        """Return what tells each recorded step from one that was recorded anew, by step."""
-        return dict(self._database.rows("SELECT step, checksum FROM snapshots"))
-
-    def snapshot_bodies(self, steps: Sequence[int]) -> dict[int, dict[str, Any]]:
-        """Return what is kept of some steps beside their readings; of damaged ones nothing.
-
-        Args:
-            steps: Recorded steps.
-
-        Returns:
-            Step to content, in the order of `steps`.
-        """
-        places = ",".join("?" * len(steps))
-        query = f"SELECT step, body, checksum FROM snapshots WHERE step IN ({places})"
-        found = {step: rest for step, *rest in self._database.rows(query, tuple(steps))}
-        return {
-            step: self._database.body(("snapshot", step), *found[step])
-            for step in steps
-            if step in found
-        }
-
-    def summaries(self, steps: Sequence[int]) -> dict[int, bytes]:
-        """Return the summaries of some steps, as far as they are there and whole.
-
-        Args:
-            steps: Recorded steps.
-
-        Returns:
-            Step to the bytes of its `SUMMARY` records.
-        """
-        return self._database.summaries(steps)
-
-    def readings(self, step: int) -> Iterator[Reading]:
-        """Go through the readings of one step; damaged ones are left out.
-
-        Args:
-            step: A recorded step.
-
-        Yields:
-            The readings of both phases.
-        """
-        yield from self._readings(step, self.layer_facts)
-
     def close(self) -> None:
         """Close the file; a second call does nothing."""
-        self._database.close()
+        self.database.close()
 
     def __enter__(self) -> Self:
         """Use the run in a `with` block."""
@@ -345,8 +298,8 @@ class StoredRun:
 
     def _snapshot_body(self, step: int) -> dict[str, Any]:
         query = "SELECT body, checksum FROM snapshots WHERE step = ?"
-        for text, checksum in self._database.rows(query, (step,)):
-            return self._database.body(("snapshot", step), text, checksum)
+        for text, checksum in self.database.rows(query, (step,)):
+            return self.database.body(("snapshot", step), text, checksum)
         return {}
 
     def _readings(
@@ -356,8 +309,8 @@ class StoredRun:
             "SELECT layer, body, checksum, eigenvalues FROM readings WHERE step = ? AND phase = ?"
         )
         for phase in phases:
-            for layer, text, checksum, blob in self._database.rows(query, (step, phase)):
-                body = self._database.body(("spectrum", step, phase, layer), text, checksum, blob)
+            for layer, text, checksum, blob in self.database.rows(query, (step, phase)):
+                body = self.database.body(("spectrum", step, phase, layer), text, checksum, blob)
                 if body:
                     yield reading_of(facts.get(layer, _unknown_layer(layer)), phase, body, blob)
 

@@ -107,14 +107,16 @@ class Timeline:
         Raises:
             RunError: If the file itself is damaged, or gone.
         """
-        version = self.run.version()
+        version = self.run.database.version()
         if version == self._version:
             return False
-        seals = self.run.seals()
+        seals = self.run.database.seals()
         steps = _spread(sorted(seals), self._most)
         kept = {step for step in steps if self._seals.get(step, self) == seals[step]}
         facts = list(self.run.layer_facts.values())
         fresh = {each.step: each for each in self._read([s for s in steps if s not in kept], facts)}
+        # Steps may go between one query and the next, when a training resumes from an earlier one.
+        steps = [step for step in steps if step in kept or step in fresh]
         changed = bool(fresh) or len(kept) < len(self._moments) or self.recorded != len(seals)
         self._moments = {s: fresh[s] if s in fresh else self._moments[s] for s in steps}
         self._seals = {step: seals[step] for step in steps}
@@ -185,14 +187,15 @@ class Timeline:
         positions = {each.name: position for position, each in enumerate(facts)}
         for start in range(0, len(steps), _AT_ONCE):
             some = steps[start : start + _AT_ONCE]
-            summaries = self.run.summaries(some)
-            for step, body in self.run.snapshot_bodies(some).items():
+            summaries = self.run.database.summaries(some)
+            for step, body in self.run.database.snapshots(some).items():
                 blob = summaries.get(step)
-                numbers = (
-                    np.frombuffer(blob, SUMMARY)
-                    if blob is not None
-                    else summary_of(self.run.readings(step), positions)
-                )
+                if blob is None:
+                    snapshot = self.run.snapshot(step)
+                    readings = [*snapshot.train.values(), *snapshot.eval.values()]
+                    numbers = summary_of(readings, positions)
+                else:
+                    numbers = np.frombuffer(blob, SUMMARY)
                 yield _moment(step, body, numbers)
 
 
