@@ -1,25 +1,21 @@
 """One run that is looked at: its document as it is now, ready to send."""
 
 import hashlib
-import json
 import threading
-import zlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fathom.errors import ArgumentError, FathomError, RunError, RunNotFoundError
 from fathom.store.follow import Follower
 from fathom.store.lock import is_written
 from fathom.store.timeline import Timeline
 from fathom.views.document import Document, run_document, spectrum_document
+from fathom.views.server.packing import compressed, encoded
 from fathom.views.server.root import Root
 
 # What a record with a right checksum and wrong content, which only malice writes, can raise.
 ODD_CONTENT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 _THRESHOLD = 0.99
-_GZIP = 16 + zlib.MAX_WBITS
 
 
 class Followed:
@@ -171,29 +167,6 @@ def told(error: FathomError, *, folder: Path | None, name: str, root: Root) -> s
     if folder is not None:
         message = message.replace(str(folder), name)
     return message.replace(str(root.path.resolve()), root.title)
-
-
-def encoded(document: Mapping[str, Any]) -> bytes:
-    """Return JSON in ASCII.
-
-    Args:
-        document: Values that JSON can hold.
-
-    Raises:
-        ValueError: If a number is nan or infinite, which browsers do not read.
-    """
-    return json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
-
-
-def compressed(body: bytes) -> bytes:
-    """Compress with gzip, fast: over a loopback time counts, and over a tunnel most is gained."""
-    packer = zlib.compressobj(level=3, wbits=_GZIP)
-    return packer.compress(body) + packer.flush()
-
-
-def decompressed(body: bytes) -> bytes:
-    """Return what `compressed` was given."""
-    return zlib.decompress(body, wbits=_GZIP)
 
 
 def odd(error: Exception) -> str:

@@ -12,7 +12,8 @@ from fathom.store.schema import DATABASE
 from fathom.store.stored import StoredRun
 from fathom.store.timeline import Timeline
 from fathom.views.document import Document
-from fathom.views.server.followed import ODD_CONTENT, compressed, encoded, odd, told
+from fathom.views.server.followed import ODD_CONTENT, odd, told
+from fathom.views.server.packing import compressed, encoded
 from fathom.views.server.root import Root, fault
 
 _OUTSIDE = "Its files are links that lead out of the folder that is served."
@@ -100,7 +101,9 @@ def _read(folder: Path) -> Document:
     with StoredRun(folder) as run:
         timeline = Timeline(run, most=1)
         last, facts = timeline.last, run.facts
-        averages = [float(timeline.averages(phase=phase)[-1]) for phase in ("eval", "train") if last]
+        averages = [
+            float(timeline.averages(phase=phase)[-1]) for phase in ("eval", "train") if last
+        ]
         entry = {
             "recorded": timeline.recorded,
             "last_step": last.step if last else None,
@@ -130,7 +133,7 @@ def _unread(problem: str) -> Document:
 
 def _signature(folder: Path) -> object:
     """Return what changes whenever the run does, from its files alone."""
-    found = []
+    found: list[tuple[int, int, int, int] | None] = []
     for name in (DATABASE, f"{DATABASE}-wal"):
         try:
             file = (folder / name).stat()

@@ -60,7 +60,7 @@ class Root:
             return None
 
     def names(self) -> list[str]:
-        """Return the names of the runs, sorted; links are not followed, and hidden folders not seen.
+        """Return the names of the runs, sorted; links and hidden folders are passed over.
 
         Returns:
             Relative to the root, with slashes. A name may be one that `fault` finds fault with.
@@ -84,6 +84,9 @@ def fault(name: str) -> str | None:
 
     Args:
         name: Of a run.
+
+    Returns:
+        One or two sentences.
     """
     try:
         name.encode()
