@@ -1,5 +1,6 @@
 """Serve the live page from an address of this machine until it is told to end."""
 
+import errno
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -86,20 +87,29 @@ class _Server(uvicorn.Server):
 
 
 def _listening(host: str, port: int | None) -> socket.socket:
+    """Listen at an address; a port of its own choice is another one where that is taken."""
+    wanted = PORT if port is None else port
     try:
-        return _bound(host, PORT if port is None else port)
+        return _bound(host, wanted)
     except OSError as error:
-        if port is None and not isinstance(error, socket.gaierror):
-            with suppress(OSError):
-                return _bound(host, 0)
-        at = "--port" if host and not isinstance(error, socket.gaierror) else "--host"
-        raise ArgumentError(
-            f"serve: {at} must be free on this machine, got {host} port "
-            f"{PORT if port is None else port}: {error.strerror or error}."
-        ) from error
+        if error.errno != errno.EADDRINUSE:
+            raise ArgumentError(
+                f"serve: --host must be a name or address of this machine, got {host!r}: "
+                f"{error.strerror or error}. Leave it out for this machine alone, or pass 0.0.0.0."
+            ) from error
+    except UnicodeError as error:
+        raise ArgumentError(f"serve: --host must be a name or address, got {host!r}.") from error
+    if port is None:
+        return _bound(host, 0)
+    raise ArgumentError(
+        f"serve: --port must be free, got {port}, which another program listens at. Leave it out "
+        "for one that is free."
+    )
 
 
 def _bound(host: str, port: int) -> socket.socket:
+    if not host:  # which would be every address of the machine
+        raise OSError(errno.EADDRNOTAVAIL, "no host")
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
