@@ -10,6 +10,7 @@ import typer
 from fathom import __version__
 from fathom.cli.demo import demo
 from fathom.cli.export import export_run
+from fathom.cli.report import report_runs
 from fathom.cli.serve import serve
 from fathom.cli.show import show
 from fathom.errors import FathomError
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(show)
 app.command("export")(export_run)
+app.command("report")(report_runs)
 app.command()(serve)
 
 

@@ -10,6 +10,22 @@ STYLES = ("vendor/uPlot.min.css", "page.css")
 LIBRARY = "vendor/uPlot.iife.min.js"
 MODULES = (
     "source.js",
+    "address.js",
+    "elements.js",
+    "words.js",
+    "colours.js",
+    "recording.js",
+    "lines.js",
+    "layers.js",
+    "evolution.js",
+    "spectrum.js",
+    "metrics.js",
+    "table.js",
+    "facts.js",
+    "controls.js",
+    "header.js",
+    "runs.js",
+    "page.js",
     "main.js",
 )
 """The page's own scripts, each after those that it imports."""

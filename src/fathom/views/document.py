@@ -4,6 +4,7 @@ The page's scripts know this form and nothing else, so that a report (one docume
 and the live page (the same document from a server) share their code.
 """
 
+import json
 import math
 from base64 import b64encode
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from fathom.views.findings import findings
 Document = dict[str, Any]
 
 _POINTS = 64
+_SAFE = 2**53 - 1
 
 
 def run_document(timeline: Timeline, *, name: str) -> Document:
@@ -33,8 +35,9 @@ def run_document(timeline: Timeline, *, name: str) -> Document:
     Returns:
         Values that JSON can hold:
 
-        - `name`, `live`, `recorded` (steps in the run), `steps` and `times` (seconds since 1970) of
-          those held, `threshold`, `output_layer`;
+        - `name`, `live`, `recorded` (steps in the run), `steps` (as text, where JavaScript has no
+          such whole number) and `times` (seconds since 1970) of those held, `threshold`,
+          `output_layer`;
         - `layers`: `name`, `kind`, `module`, `width`, `aliases` of each, in execution order;
         - `metrics`: name to numbers, one a step, null where there is none;
         - `phases`: for each phase with a reading `average` (one a step), the packed (steps, layers)
@@ -55,7 +58,7 @@ def run_document(timeline: Timeline, *, name: str) -> Document:
         "name": name,
         "live": is_written(run.path),
         "recorded": timeline.recorded,
-        "steps": timeline.steps,
+        "steps": [step if abs(step) <= _SAFE else str(step) for step in timeline.steps],
         "times": _plain(timeline.times),
         "threshold": settings.get("threshold"),
         "output_layer": None if last is None else last.output_layer,
@@ -119,6 +122,22 @@ def spectrum_document(spectrum: Spectrum, *, threshold: float, points: int = _PO
     }
 
 
+def json_text(document: Mapping[str, Any]) -> str:
+    """Write a document as JSON that can stand inside HTML, whatever the names in it.
+
+    Args:
+        document: Values that JSON can hold; what is not finite becomes null.
+
+    Returns:
+        ASCII without `<`, `>` and `&`: nothing in it ends a script or begins a comment.
+    """
+    try:
+        text = json.dumps(document, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        text = json.dumps(_finite(document), separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
 def packed(values: NDArray[np.float64]) -> Document:
     """Pack an array of counts for the page.
 
@@ -165,6 +184,14 @@ def _reasons(names: Any, reasons: Mapping[str, str]) -> dict[str, str]:
 
 def _plain(values: NDArray[np.float64], *, digits: int | None = None) -> list[float | None]:
     return [_number(value, digits=digits) for value in values.tolist()]
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _number(value: float, *, digits: int | None = None) -> float | None:

@@ -4,9 +4,10 @@
 /**
  * @typedef {object} Source
  * @property {boolean} live Whether there may be news.
+ * @property {number} [made] When, where this is a file.
  * @property {() => Promise<{title: string, runs: object[]}>} runs The list of runs.
  * @property {(name: string) => Promise<object>} run A run document, with a `stamp`.
- * @property {(name: string, phase: string, layer: string, step: number) => Promise<object>} spectrum
+ * @property {(name: string, phase: string, layer: string, step: string) => Promise<object>} spectrum
  *   With its `step`, which may be another than was asked for: the nearest that there is.
  * @property {(names: string[], news: News) => () => void} follow Tells of news until the function
  *   that it returns is called.
@@ -30,17 +31,16 @@ function embedded(data) {
   const documents = new Map(data.runs.map((run) => [run.name, run]));
   return {
     live: false,
-    data,
+    made: data.made,
     runs: async () => ({ title: data.title, runs: data.runs }),
-    run: async (name) => documents.get(name) ?? missing(`There is no run ${name} in this report.`),
+    run: async (name) => documents.get(name) ?? absent(`There is no run ${name} in this report.`),
     spectrum: async (name, phase, layer, step) => {
       const steps = new Map(Object.entries(data.spectra[name]?.[phase] ?? {}));
       const there = [...steps.keys()].filter((each) => Object.hasOwn(steps.get(each), layer));
-      if (!there.length) missing("This report holds no spectrum of that layer.");
-      const nearest = there.reduce((best, each) =>
+      if (!there.length) absent("This report holds no spectrum of that layer.");
+      const nearest = there.includes(step) ? step : there.reduce((best, each) =>
         Math.abs(each - step) < Math.abs(best - step) ? each : best);
-      return { ...steps.get(nearest)[layer], name, phase, layer, step: Number(nearest),
-        steps: there.map(Number).sort((a, b) => a - b) };
+      return { ...steps.get(nearest)[layer], name, phase, layer, step: nearest, steps: there.sort((a, b) => a - b) };
     },
     follow: () => () => {},
   };
@@ -52,8 +52,8 @@ function served() {
     live: true,
     runs: () => fetched("api/runs"),
     run: (name) => fetched("api/run", { name }),
-    spectrum: (name, phase, layer, step) =>
-      fetched("api/spectrum", { name, phase, layer, step }),
+    spectrum: async (name, phase, layer, step) =>
+      ({ ...await fetched("api/spectrum", { name, phase, layer, step }), step }),
     follow,
   };
 }
@@ -95,6 +95,6 @@ function follow(names, news) {
   return () => { ended = true; clearTimeout(timer); stream.close(); };
 }
 
-function missing(message) {
+function absent(message) {
   throw Object.assign(new Error(message), { status: 404 });
 }

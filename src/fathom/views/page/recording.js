@@ -1,0 +1,117 @@
+// A run document, read: what `fathom.views.document` packs is unpacked here.
+
+import { STATUSES } from "./words.js";
+
+const KINDS = { u1: [Uint8Array, 255], u2: [Uint16Array, 65535], f4: [Float32Array, NaN] };
+
+/**
+ * @typedef {object} Reading
+ * @property {object} layer Its `name`, `kind`, `module`, `width` and `aliases`.
+ * @property {?number} width
+ * @property {?number} dimension null where a sketch does not tell it.
+ * @property {?number} atLeast
+ * @property {?number} saturation
+ * @property {string} status
+ * @property {?number} rows
+ * @property {?number} rowsPerWidth
+ * @property {?number} samples null of another step than the last.
+ */
+
+/** A run, as one document tells it. */
+export class Recording {
+  /** @param {object} document What `run_document` returns. */
+  constructor(document) {
+    this.document = document;
+    this.name = document.name;
+    /** The steps as they are written; one may be too large for a number of JavaScript. */
+    this.labels = document.steps.map(String);
+    this.steps = document.steps.map(Number);
+    this.layers = document.layers;
+    this.places = new Map(this.layers.map((layer, place) => [layer.name, place]));
+    this.phases = Object.fromEntries(Object.entries(document.phases).map(([phase, packed]) => {
+      const dimension = unpacked(packed.dimension);
+      return [phase, {
+        ...packed,
+        dimension,
+        at_least: packed.at_least ? unpacked(packed.at_least) : dimension,
+        status: unpacked(packed.status),
+        rows: unpacked(packed.rows),
+      }];
+    }));
+  }
+
+  /**
+   * Find a step.
+   * @param {?string} step As the address has it; null for the last.
+   * @returns {number} Its place, or that of the last before it; -1 of an empty run.
+   */
+  place(step) {
+    const last = this.steps.length - 1;
+    const exact = step === null ? last : this.labels.indexOf(step);
+    if (exact >= 0 || last < 0) return exact;
+    const after = this.steps.findIndex((each) => each > Number(step));
+    return after < 0 ? last : Math.max(after - 1, 0);
+  }
+
+  /** The saturation of a layer by its place, or null. */
+  saturation(phase, step, layer) {
+    const dimension = this.phases[phase]?.dimension(step, layer) ?? null;
+    const width = this.layers[layer].width;
+    return dimension === null || !width ? null : dimension / width;
+  }
+
+  /** @returns {?Reading} Of a layer by its name; null where there is none. */
+  reading(phase, step, name) {
+    const [packed, place] = [this.phases[phase], this.places.get(name)];
+    const status = packed && place !== undefined && step >= 0 ? packed.status(step, place) : null;
+    if (status === null) return null;
+    const layer = this.layers[place];
+    const rows = packed.rows(step, place);
+    return {
+      layer,
+      width: layer.width,
+      dimension: packed.dimension(step, place),
+      atLeast: packed.at_least(step, place),
+      saturation: this.saturation(phase, step, place),
+      status: STATUSES[status],
+      rows,
+      rowsPerWidth: rows === null || !layer.width ? null : rows / layer.width,
+      samples: step === this.steps.length - 1 ? packed.samples[place] : null,
+    };
+  }
+
+  /** The average saturation of a step, or null. */
+  average(phase, step) {
+    return this.phases[phase]?.average[step] ?? null;
+  }
+}
+
+/** @returns {(row: number, column: number) => ?number} */
+function unpacked({ type, rows, columns, data }) {
+  const [Kind, none] = KINDS[type];
+  const values = new Kind(Uint8Array.from(atob(data), (each) => each.charCodeAt(0)).buffer);
+  return (row, column) => {
+    const value = values[(rows === 1 ? 0 : row) * columns + column];
+    return value === none || Number.isNaN(value) ? null : value;
+  };
+}
+
+/**
+ * The layers of several runs in one order: that of the first run, and a layer that it lacks behind
+ * the one that it follows elsewhere.
+ * @param {Recording[]} recordings
+ * @returns {string[]}
+ */
+export function joined(recordings) {
+  const names = recordings[0].layers.map((layer) => layer.name);
+  for (const { layers } of recordings.slice(1)) {
+    const there = new Set(names);
+    const first = layers.find(({ name }) => there.has(name));
+    let at = first ? names.indexOf(first.name) : names.length;
+    for (const { name } of layers) {
+      if (there.has(name)) at = names.indexOf(name) + 1;
+      else names.splice(at++, 0, name);
+    }
+  }
+  return names;
+}
