@@ -29,6 +29,7 @@ class Serving:
             *map(str, options),
         ]
         self._cwd = cwd
+        self.folder = Path(folder)
         self.said: list[str] = []
         self._start(self._command if "--port" in options else [*self._command, "--port", "0"])
 

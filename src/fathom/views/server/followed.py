@@ -9,7 +9,7 @@ from fathom.store.follow import Follower
 from fathom.store.lock import is_written
 from fathom.store.timeline import Timeline
 from fathom.views.document import Document, run_document, spectrum_document
-from fathom.views.server.packing import compressed, encoded
+from fathom.views.server.packing import compressed, encoded, exact
 from fathom.views.server.root import Root
 
 # What a record with a right checksum and wrong content, which only malice writes, can raise.
@@ -90,7 +90,7 @@ class Followed:
                 raise type(error)(self._told(error)) from error
             except ODD_CONTENT as error:
                 raise RunError(odd(error)) from error
-        return {"name": self.name, "phase": phase, "layer": layer, "step": step, **found}
+        return {"name": self.name, "phase": phase, "layer": layer, "step": exact(step), **found}
 
     def close(self) -> None:
         """Close the run; the next look opens it again."""

@@ -13,7 +13,7 @@ from fathom.store.stored import StoredRun
 from fathom.store.timeline import Timeline
 from fathom.views.document import Document
 from fathom.views.server.followed import ODD_CONTENT, odd, told
-from fathom.views.server.packing import compressed, encoded
+from fathom.views.server.packing import compressed, encoded, exact
 from fathom.views.server.root import Root, fault
 
 _OUTSIDE = "Its files are links that lead out of the folder that is served."
@@ -104,9 +104,9 @@ def _read(folder: Path) -> Document:
         averages = [
             float(timeline.averages(phase=phase)[-1]) for phase in ("eval", "train") if last
         ]
-        entry = {
+        return {
             "recorded": timeline.recorded,
-            "last_step": last.step if last else None,
+            "last_step": exact(last.step) if last else None,
             "layers": len(timeline.facts),
             "model": facts.get("model"),
             "started": facts.get("started"),
@@ -114,8 +114,6 @@ def _read(folder: Path) -> Document:
             "average": next((value for value in averages if math.isfinite(value)), None),
             "problem": None,
         }
-    encoded(entry)  # what no browser reads is told here, of this run alone
-    return entry
 
 
 def _unread(problem: str) -> Document:

@@ -1,23 +1,30 @@
-"""JSON that every browser reads, and gzip."""
+"""How answers are packed: JSON that loses nothing in a browser, and gzip."""
 
-import json
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from fathom.views.document import json_text
+
 _GZIP = 16 + zlib.MAX_WBITS
+_EXACT = 2**53 - 1
 
 
 def encoded(document: Mapping[str, Any]) -> bytes:
     """Return JSON in ASCII.
 
     Args:
-        document: Values that JSON can hold.
+        document: Values that JSON can hold; what is not finite becomes null.
 
-    Raises:
-        ValueError: If a number is nan or infinite, which browsers do not read.
+    Returns:
+        The bytes.
     """
-    return json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
+    return json_text(document).encode()
+
+
+def exact(step: int) -> int | str:
+    """Return a step as the page has it: as text, where JavaScript has no such whole number."""
+    return step if abs(step) <= _EXACT else str(step)
 
 
 def compressed(body: bytes) -> bytes:
