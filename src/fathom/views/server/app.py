@@ -120,9 +120,8 @@ def _answer(
 
 def _file(file: PageFile) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        return _answer(
-            request, file.compressed, kind=file.kind, headers={"Cache-Control": "no-cache"}
-        )
+        headers = {"Cache-Control": "no-cache", **({"Link": file.link} if file.link else {})}
+        return _answer(request, file.compressed, kind=file.kind, headers=headers)
 
     return answer
 
