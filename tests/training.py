@@ -1,6 +1,9 @@
 """Small real runs for views to show."""
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import nn
@@ -27,3 +30,49 @@ def recorded(folder: Path, *, steps: int = 2, width: int = 8) -> Path:
         for step in range(steps):
             record(monitor, model, step)
     return folder
+
+
+class Training:
+    """A training in a process of its own, which takes a step when it is told to."""
+
+    def __init__(self, folder: Path):
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.steps = 0
+        self.step()
+
+    def step(self) -> None:
+        """Take a step, and wait until it is recorded."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("step\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline() == f"{self.steps}\n"
+        self.steps += 1
+
+    def end(self) -> None:
+        self._process.communicate(timeout=60)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+
+def _train(folder: Path) -> None:
+    model = small_model()
+    with fathom.watch(model, folder) as monitor:
+        for step, _ in enumerate(sys.stdin):
+            record(monitor, model, step)
+            print(step, flush=True)
+
+
+if __name__ == "__main__":
+    _train(Path(sys.argv[1]))
