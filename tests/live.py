@@ -21,7 +21,13 @@ PATIENCE = 60.0
 class Serving:
     """A running `fathom serve`."""
 
-    def __init__(self, folder: Path | str, *options: object, cwd: Path | None = None):
+    def __init__(
+        self,
+        folder: Path | str,
+        *options: object,
+        port: int | None = 0,
+        cwd: Path | None = None,
+    ):
         self._command = [
             str(Path(sys.executable).with_name("fathom")),
             "serve",
@@ -31,9 +37,10 @@ class Serving:
         self._cwd = cwd
         self.folder = Path(folder)
         self.said: list[str] = []
-        self._start(self._command if "--port" in options else [*self._command, "--port", "0"])
+        self._start(port)
 
-    def _start(self, command: list[str]) -> None:
+    def _start(self, port: int | None) -> None:
+        command = self._command if port is None else [*self._command, "--port", str(port)]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self._cwd
         )
@@ -53,7 +60,7 @@ class Serving:
 
     def restart(self) -> None:
         """Start it again on the same port."""
-        self._start([*self._command, "--port", str(self.port)])
+        self._start(self.port)
 
     def get(self, path: str, **question: Any) -> httpx.Response:
         return httpx.get(self.url.join(path), params=question or None, timeout=PATIENCE)

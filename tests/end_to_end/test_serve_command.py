@@ -2,10 +2,12 @@ import re
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from fathom.views.server.serving import PORT
 from live import PATIENCE, Serving, stamps
 from training import recorded
 
@@ -43,6 +45,18 @@ def test_a_runs_own_folder_may_be_given_before_there_is_one(tmp_path: Path) -> N
         (listed,) = serving.json("api/runs")["runs"]
         assert listed["name"] == "demo"
         assert serving.json("api/run", name="demo")["recorded"] == 2
+
+
+def test_where_its_usual_port_is_taken_it_uses_another(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        # If another program has it, that will do as well.
+        with suppress(OSError):
+            taken.bind(("127.0.0.1", PORT))
+            taken.listen()
+        with Serving(tmp_path, port=None) as serving:
+            assert serving.said[0] == f"Port {PORT} is taken; another one is used.\n"
+            assert serving.port != PORT
+            assert serving.json("api/runs")["runs"] == []
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:

@@ -175,13 +175,15 @@ class Timeline:
 
     def _of_phase(self, place: int) -> tuple[NDArray[np.intp], Summary]:
         """Return all readings of a phase and the row of each: put together once a refresh."""
-        if place not in self._columns:
+        if not self._columns:
             every = [moment.numbers for moment in self.moments]
             # By way of bytes: numpy compares the fields of all arrays before it joins them.
             found = np.frombuffer(b"".join(each.tobytes() for each in every), SUMMARY)
             rows = np.repeat(np.arange(len(every)), [len(each) for each in every])
-            chosen = (found["phase"] == place) & (found["layer"] < len(self.facts))
-            self._columns[place] = rows[chosen], found[chosen]
+            known = found["layer"] < len(self.facts)
+            for phase in range(len(PHASES)):
+                chosen = known & (found["phase"] == phase)
+                self._columns[phase] = rows[chosen], found[chosen]
         return self._columns[place]
 
     def _read(self, steps: Sequence[int], facts: Sequence[LayerFacts]) -> Iterator[Moment]:
