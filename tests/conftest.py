@@ -9,6 +9,8 @@ import torch
 from processes import Processes
 from regimes import SECTIONS, Page, section_of
 
+pytest_plugins = ["browser"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(

@@ -2,10 +2,10 @@
 
 import re
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from fathom.views.run import Run
 _SPECTRA = 3
 # At most so many readings of a phase, however long the run: a report stays a few megabytes.
 _READINGS = 100_000
-_FEWEST_STEPS = 200
 
 _IMPORT = re.compile(r"^import [^;]+;\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(async )?(function|class|const))", re.MULTILINE)
@@ -74,7 +73,7 @@ def report(runs: Sequence[Run], *, made: datetime | None = None) -> str:
 
 
 def _run(run: Run, name: str) -> tuple[Document, Document]:
-    timeline = run.timeline(most=max(_READINGS // max(len(run.layers), 1), _FEWEST_STEPS))
+    timeline = run.timeline(most=max(_READINGS // max(len(run.layers), 1), 1))
     document = run_document(timeline, name=name)
     # A file moves no more, and says of when it is.
     document |= {"stamp": "", "live": False, "damaged": run.damaged}
@@ -97,26 +96,19 @@ def _some(steps: Sequence[int]) -> list[int]:
 
 def _names(paths: Sequence[Path]) -> list[str]:
     """Return what to call each run: its folder, with as much of the way there as tells it apart."""
-    parts = [path.resolve().parts for path in paths]
-    names = [list(way[-1:]) for way in parts]
-    while True:
-        counts = Counter(map(tuple, names))
-        unclear = [
-            place
-            for place, name in enumerate(names)
-            if counts[tuple(name)] > 1 and len(name) < len(parts[place])
-        ]
-        if not unclear:
-            break
-        for place in unclear:
-            names[place] = list(parts[place][-len(names[place]) - 1 :])
-    # One run given twice is compared with itself.
-    seen: Counter[str] = Counter()
-    texts = []
-    for name in map("/".join, names):
-        seen[name] += 1
-        texts.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return texts
+    ways = [path.resolve().parts for path in paths]
+    names: list[str] = []
+    for way in ways:
+        others = [other for other in ways if other != way]
+        name = next(
+            "/".join(way[-length:])
+            for length in range(1, len(way) + 1)
+            if length == len(way) or all(other[-length:] != way[-length:] for other in others)
+        )
+        # A run that is given twice is compared with itself.
+        numbered = (f"{name} ({number})" for number in count(2))
+        names.append(name if name not in names else next(n for n in numbered if n not in names))
+    return names
 
 
 def _page(data: Mapping[str, Any]) -> str:

@@ -26,17 +26,16 @@ export const WORDS = {
 export const called = (layer) => layer || "(model)";
 
 /**
- * A name of about so many characters at most. What tells layers apart stays longest: numbers, and
- * the last part; the parts before it become their first letter, then the middle is cut out.
+ * A name of so many characters at most. What tells layers apart stays longest: numbers, and the
+ * last word. The words before it become their first letter, and then the middle is cut out.
  */
 export function elided(name, most) {
-  const parts = name.split(".");
-  for (let at = 0; at < parts.length - 1 && parts.join(".").length > most; at++)
-    parts[at] = parts[at].replace(/^(\D)(.*?)(\d*)$/u, "$1$3");
-  const characters = [...parts.join(".")];
+  const words = name.split(/([._/-])/u);
+  for (let at = 0; at < words.length - 1 && words.join("").length > most; at++)
+    words[at] = words[at].replace(/^(\D)(.*?)(\d*)$/u, "$1$3");
+  const characters = [...words.join("")];
   if (characters.length <= most) return characters.join("");
-  const path = characters.length - [...parts.at(-1)].length;
-  const head = Math.min(Math.max(Math.ceil((most - 1) / 3), path + 3), most - 6);
+  const head = Math.ceil((most - 1) / 2);
   return `${characters.slice(0, head).join("")}…${characters.slice(head + 1 - most).join("")}`;
 }
 
