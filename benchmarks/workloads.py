@@ -187,7 +187,7 @@ _BATCH = "the last batch only, in float64"
 _STEP = "the last time step of each sequence only, of the last batch"
 
 VGG16 = Workload(
-    "VGG16, batch 64 at 32×32", vgg16(64), "convolutional", _BATCH, rounds=100, block=2, every=12
+    "VGG16, batch 64 at 32×32", vgg16(64), "convolutional", _BATCH, rounds=100, block=2, every=14
 )
 
 # 200 steps where the default is judged, as it may read a layer at one call in 256 only. The whole
@@ -218,9 +218,9 @@ WORKLOADS = (
         gpt(12, width=256, heads=8, batch=8, tokens=128),
         "transformer",
         _STEP,
-        rounds=10,
+        rounds=6,
         block=2,
-        every=2,
+        every=1,
     ),
     Workload(
         "MLP, 4 layers of 512, batch 256",

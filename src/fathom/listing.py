@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fathom.markup import Bar, html_table
+from fathom.markup import Bar, Number, html_table
 from fathom.reading import Reading
 
 Row = dict[str, Any]
@@ -95,10 +95,10 @@ def html_listing(readings: Mapping[str, Reading], *, title: str, notes: Sequence
         (
             row["layer"],
             row["kind"],
-            row["width"],
-            dimension_text(row),
+            Number(row["width"]),
+            Number(dimension_text(row)),
             Bar(row["saturation"], number_text(row["saturation"], ".3f")),
-            count_text(row["rows_per_width"]),
+            Number(count_text(row["rows_per_width"])),
             row["status"],
         )
         for row in layer_rows(readings)

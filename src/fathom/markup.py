@@ -7,7 +7,8 @@ from html import escape
 
 # Blue with half its strength: the text over it stays readable on white and on black.
 _BAR = "rgba(0,114,178,.45)"
-_NUMBER = "text-align:right;font-variant-numeric:tabular-nums"
+_TEXT = "text-align:left;padding:.15em .7em"
+_NUMBER = "text-align:right;padding:.15em .7em;font-variant-numeric:tabular-nums"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,16 @@ class Bar:
         """Return the style of its cell."""
         filled = 100 * min(max(self.share, 0.0), 1.0) if math.isfinite(self.share) else 0.0
         bar = f"linear-gradient(to right,{_BAR} {filled:.1f}%,transparent {filled:.1f}%)"
-        return f"min-width:10em;text-align:left;background:{bar} no-repeat"
+        return f"{_TEXT};min-width:10em;background:{bar} no-repeat"
 
 
-Cell = str | int | Bar
+class Number(str):
+    """A cell that holds a number as text, and stands to the right."""
+
+    __slots__ = ()
+
+
+Cell = str | Bar
 
 
 def html_table(
@@ -39,18 +46,18 @@ def html_table(
 
     Args:
         head: The names of the columns.
-        rows: Their cells: text goes to the left, whole numbers to the right.
+        rows: Their cells.
         title: Stands above.
         notes: Lines that stand below.
 
     Returns:
         One element, which needs nothing from outside.
     """
-    lines = [f'<div style="overflow-x:auto"><div><b>{escape(title)}</b></div>']
+    lines = [f'<div style="overflow-x:auto;margin:.5em 0"><div><b>{escape(title)}</b></div>']
     if rows:
         heads = "".join(
-            f'<th scope="col" style="text-align:{_side(column)}">{escape(name)}</th>'
-            for name, column in zip(head, zip(*rows, strict=True), strict=True)
+            f'<th scope="col" style="{_style(cell)}">{escape(name)}</th>'
+            for name, cell in zip(head, rows[0], strict=True)
         )
         lines.append(f"<table><thead><tr>{heads}</tr></thead><tbody>")
         lines += [f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows]
@@ -59,13 +66,10 @@ def html_table(
     return "".join([*lines, "</div>"])
 
 
-def _side(column: Sequence[Cell]) -> str:
-    return "right" if isinstance(column[0], int) else "left"
+def _style(cell: Cell) -> str:
+    return _NUMBER if isinstance(cell, Number) else _TEXT
 
 
 def _cell(cell: Cell) -> str:
-    if isinstance(cell, Bar):
-        return f'<td style="{cell.style()}">{escape(cell.text)}</td>'
-    if isinstance(cell, int):
-        return f'<td style="{_NUMBER}">{cell:,}</td>'
-    return f'<td style="text-align:left">{escape(cell)}</td>'
+    style, text = (cell.style(), cell.text) if isinstance(cell, Bar) else (_style(cell), str(cell))
+    return f'<td style="{style}">{escape(text)}</td>'

@@ -15,7 +15,7 @@ from fathom.capture.attachment import Attachment
 from fathom.capture.capture import Capture
 from fathom.capture.description import watched_html, watched_table
 from fathom.capture.masks import given_masks
-from fathom.capture.report import LayerReport
+from fathom.capture.report import Reports
 from fathom.distributed.agreement import Word, agreed
 from fathom.distributed.meeting import processes
 from fathom.distributed.merging import Alone, Ranks
@@ -165,11 +165,11 @@ class Monitor:
         self._ranks = Alone(self._ranks.rank, self._ranks.size)
         self._capture.switch_off(reasons)
 
-    def report(self) -> list[LayerReport]:
+    def report(self) -> Reports:
         """Say of each watched layer what was seen of it since the last snapshot, or why nothing.
 
         Returns:
-            One record a layer, in execution order.
+            One record a layer, in execution order; a list that prints as a table.
         """
         return self._capture.report()
 
@@ -267,8 +267,7 @@ class Monitor:
             place = f"rank {self._ranks.rank} of {self._ranks.size}; {place}"
         layers = [(facts, self._capture.layers[facts.name].rows) for facts in self._capture.facts]
         table, memory = watched_table(layers, max_width=self.settings.max_width)
-        chosen = ", ".join(f"{name}={value!r}" for name, value in self.settings.chosen().items())
-        return f"{table}\n{self!r}: {memory}; {place}{f'; {chosen}' if chosen else ''}"
+        return f"{table}\n{self!r}: {memory}; {place}; {self.settings.in_words()}"
 
     def _repr_html_(self) -> str:
         """Show the last snapshot, once it is computed, and how far the next one is."""

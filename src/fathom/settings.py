@@ -80,10 +80,15 @@ class Settings:
                 "percent of the training's own arithmetic, or None for every row."
             )
 
-    def chosen(self) -> dict[str, Any]:
-        """Return the settings that are not the defaults."""
+    def in_words(self) -> str:
+        """Say which rows are read, and the other settings that are not the defaults."""
         defaults = asdict(Settings())
-        return {name: each for name, each in asdict(self).items() if each != defaults[name]}
+        chosen = {name: each for name, each in asdict(self).items() if each != defaults[name]}
+        chosen.pop("budget", None)
+        read = "every row"
+        if self.budget is not None and self.budget < 1:
+            read = f"an even sample of the rows within budget={self.budget:g}"
+        return ", ".join([read, *(f"{name}={each!r}" for name, each in chosen.items())])
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as they are written into a run."""

@@ -165,3 +165,12 @@ def test_a_scripted_module_is_refused_and_attention_alone_is_watched() -> None:
         assert monitor.layers == [""]
     with pytest.raises(fathom.ArgumentError, match="resume_from must come with a run"):
         fathom.watch(nn.Linear(2, 2), resume_from=3)
+
+
+@pytest.mark.parametrize("state", [None, [], "state", 3])
+def test_what_is_no_state_is_refused(state: Any) -> None:
+    with (
+        fathom.watch(nn.Linear(2, 2)) as monitor,
+        pytest.raises(fathom.ArgumentError, match=f"got {type(state).__name__}"),
+    ):
+        monitor.load_state_dict(state)

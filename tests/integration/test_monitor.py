@@ -287,11 +287,16 @@ def test_print_names_layers_kinds_widths_rows_and_memory() -> None:
     options: Any = {"conv": "mean", "timesteps": "last", "layers": ["*", "block"]}
     with fathom.watch(model, **options, budget=None) as monitor:
         header, stem, memory, block, total = str(monitor).splitlines()
-    assert header.split() == ["layer", "kind", "width", "rows", "memory"]
+    assert header.split() == ["layer", "kind", "width", "a", "row", "is", "memory"]
     # Two phases of width² float64 numbers, and as many of float32.
     assert re.split("  +", stem) == ["stem", "convolution", "256", "mean over positions", "1.5 MiB"]
     assert re.split("  +", memory) == ["memory", "recurrent", "16", "last time step", "6.0 KiB"]
-    assert re.split("  +", block) == ["block", "other", "?", "every position", "?"]
+    assert re.split("  +", block) == ["block", "other", "?", "a position", "?"]
     assert "3 layers" in total
     assert "1.5 MiB" in total
-    assert "nothing is recorded" in total
+    assert "nothing is recorded; every row, conv='mean', timesteps='last'" in total
+
+
+def test_print_says_that_a_sample_is_read_unasked() -> None:
+    with fathom.watch(nn.Linear(2, 2)) as monitor:
+        assert "an even sample of the rows within budget=0.02" in str(monitor)

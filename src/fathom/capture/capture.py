@@ -22,7 +22,7 @@ from fathom.capture.layers import Layer, known_layers, parts_with_masks
 from fathom.capture.masks import Call, Mask, Masks, argument_names, told_of_misfit
 from fathom.capture.modes import is_real, is_recomputing, is_transformed, unseen_by_modes
 from fathom.capture.modules import modules_by_name
-from fathom.capture.report import LayerReport, report_of, unseen
+from fathom.capture.report import Reports, report_of, unseen
 from fathom.capture.sampling import Sampler
 from fathom.capture.sharded import refuse_part, tensor_parallel
 from fathom.capture.state import State, state_of, windows_of
@@ -123,13 +123,13 @@ class Capture:
             self._missed.clear()
         return taken
 
-    def report(self) -> list[LayerReport]:
+    def report(self) -> Reports:
         """Return what was seen of each layer since the last snapshot, in execution order."""
         windows, modules = self._windows_by_name(), modules_by_name(self._model)
-        return [
+        return Reports(
             report_of(facts, windows[facts.name], self.disabled, self._missed, modules)
             for facts in self.facts
-        ]
+        )
 
     def unseen(self) -> dict[str, str]:
         """Return why nothing was seen of some layers since the last snapshot, by name."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fathom.capture.report import LayerReport
 from fathom.listing import count_text
-from fathom.markup import Bar, html_table
+from fathom.markup import Bar, Number, html_table
 from fathom.reading import LayerFacts
 from fathom.spectral.gathered import is_sketched, memory_of
 from fathom.spectral.spectrum import SETTLED_FROM
@@ -21,7 +21,7 @@ def watched_table(layers: Sequence[tuple[LayerFacts, str]], *, max_width: int) -
     Returns:
         A table with a line a layer, and the memory of all.
     """
-    rows = [("layer", "kind", "width", "rows", "memory")]
+    rows = [("layer", "kind", "width", "a row is", "memory")]
     total, some_unknown, sketched = 0, False, []
     for facts, row in layers:
         memory = memory_of(facts.width, max_width=max_width) if facts.width else None
@@ -62,7 +62,7 @@ def watched_html(facts: Sequence[LayerFacts], reports: Sequence[LayerReport], *,
             (
                 layer.name or "(model)",
                 layer.kind,
-                "?" if layer.width is None else str(layer.width),
+                Number("?" if layer.width is None else layer.width),
                 Bar(share / SETTLED_FROM, count_text(share)),
                 seen.reason or seen.state,
             )

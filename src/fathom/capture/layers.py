@@ -38,11 +38,11 @@ _TRANSFORMERS = (
     nn.TransformerDecoderLayer,
 )
 _CONV_WORDS = {
-    "positions": "every position",
+    "positions": "a position",
     "mean": "mean over positions",
     "max": "maximum over positions",
     "median": "median over positions",
-    "flatten": "whole maps",
+    "flatten": "a whole map",
 }
 _CROSS_ATTENTION = re.compile(r"encdec|encoder_attn|cross_?att", re.IGNORECASE)
 _OF_SOURCE = re.compile(r"(^|_)(src|source|enc)", re.IGNORECASE)
@@ -268,7 +268,7 @@ def _reader(module: nn.Module, settings: Settings, *, sequence_first: bool) -> t
     if isinstance(module, nn.MultiheadAttention):
         sequence_first = not module.batch_first
     axis = 1 if sequence_first else 0
-    return "every position", partial(features_last, batch_axis=axis, sequences=attention)
+    return "a position", partial(features_last, batch_axis=axis, sequences=attention)
 
 
 def _sequence_first(model: nn.Module) -> bool:

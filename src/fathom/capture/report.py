@@ -1,6 +1,6 @@
 """What was seen of each layer, and why not where nothing was."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -8,6 +8,7 @@ from torch import nn
 from fathom.capture.layers import is_inside_attention
 from fathom.capture.window import Window
 from fathom.reading import LayerFacts
+from fathom.text import columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,26 @@ class LayerReport:
     rows: int = 0
     dropped: int = 0
     padded: int = 0
+
+
+class Reports(list[LayerReport]):
+    """The reports of all layers, in execution order."""
+
+    def __repr__(self) -> str:
+        """Write them as a table, a line a layer."""
+        rows: list[Sequence[str]] = [
+            ("layer", "state", "calls", "rows", "dropped", "padded", "reason")
+        ]
+        rows += [
+            (
+                each.layer or "(model)",
+                each.state,
+                *(f"{count:,}" for count in (each.calls, each.rows, each.dropped, each.padded)),
+                each.reason,
+            )
+            for each in self
+        ]
+        return columns(rows, right=frozenset({2, 3, 4, 5}))
 
 
 def report_of(

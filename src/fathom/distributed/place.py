@@ -36,8 +36,14 @@ def of_this_place(state: Mapping[str, Tensor], ranks: Ranks) -> dict[str, Tensor
         The rest of it.
 
     Raises:
-        ArgumentError: If it holds rows of another rank: on each rank they would count again.
+        ArgumentError: If it holds rows of another rank: on each rank they would count again; or if
+            it is no state at all.
     """
+    if not isinstance(state, Mapping):
+        raise ArgumentError(
+            "load_state_dict: state must be what Monitor.state_dict() returned, got "
+            f"{type(state).__name__}. Pass that part of the checkpoint."
+        )
     rank, size = (int(state.get(key, default)) for key, default in ((_RANK, 0), (_SIZE, 1)))
     holds_rows = any(key.startswith("windows/") for key in state)
     if holds_rows and (rank, size) != (ranks.rank, ranks.size):
