@@ -1,6 +1,7 @@
 """Serve the live page from an address of this machine until it is told to end."""
 
 import errno
+import gc
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -70,6 +71,10 @@ def serve(folder: Path, *, host: str, port: int | None, ready: Callable[[Site], 
         server_header=False,
         timeout_graceful_shutdown=2,
     )
+    # What is imported stays: to go through all of it takes the collector 0.1 s and more, and the
+    # first big document that is asked for would wait for that.
+    gc.collect()
+    gc.freeze()
     ready(Site(_link(host, access), bound, is_open))
     # Uvicorn ends in order first, and then raises the signal that it was sent once more.
     with listening, suppress(KeyboardInterrupt):
