@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +17,29 @@ import httpx
 
 PATIENCE = 60.0
 """Seconds that a test waits for what must come."""
+
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+"""That every answer must have."""
+
+TARGETS = [
+    "/",
+    "/page/page.css",
+    "/api/runs",
+    "/api/run?name=inside",
+    "/api/run?name=nowhere",
+    "/api/spectrum?name=inside&phase=eval&layer=0&step=0",
+    "/api/spectrum",
+    "/nothing",
+]
+"""Addresses that are there, and some that are not."""
 
 
 class Serving:
@@ -126,3 +150,25 @@ def stamps(events: Iterator[tuple[str, Any]], *names: str) -> dict[str, str | No
         if kind == "run":
             found[data["name"]] = data["stamp"]
     return found
+
+
+def raw(serving: Serving, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send bytes; return status, headers and body of the answer."""
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=PATIENCE) as connection:
+        connection.sendall(request)
+        answer = b""
+        while received := connection.recv(65536):
+            answer += received
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.decode("latin-1").split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    return int(status.split()[1]), headers, body
+
+
+def asked(serving: Serving, target: str, *headers: str) -> tuple[int, dict[str, str], bytes]:
+    lines = [f"GET {target} HTTP/1.1", *headers, "Connection: close", "", ""]
+    return raw(serving, "\r\n".join(lines).encode("latin-1"))
+
+
+def host(serving: Serving) -> str:
+    return f"Host: 127.0.0.1:{serving.port}"

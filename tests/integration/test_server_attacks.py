@@ -1,8 +1,6 @@
 """What the live page's server refuses, asked on a bare socket as no browser asks."""
 
-import re
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -12,18 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from live import PATIENCE, Serving
+from live import HEADERS, PATIENCE, TARGETS, Serving, asked, host, raw
 from training import recorded
-
-HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-}
 
 
 @pytest.fixture(scope="module")
@@ -39,47 +27,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def serving(place: Path) -> Iterator[Serving]:
     with Serving(place / "runs") as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def guarded(place: Path) -> Iterator[Serving]:
-    with Serving(place / "runs", "--host", "0.0.0.0") as running:
-        running.url = httpx.URL(f"http://127.0.0.1:{running.port}/")
-        yield running
-
-
-def raw(serving: Serving, request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Send bytes; return status, headers and body of the answer."""
-    with socket.create_connection(("127.0.0.1", serving.port), timeout=PATIENCE) as connection:
-        connection.sendall(request)
-        answer = b""
-        while received := connection.recv(65536):
-            answer += received
-    head, _, body = answer.partition(b"\r\n\r\n")
-    status, *lines = head.decode("latin-1").split("\r\n")
-    headers = dict(line.lower().split(": ", 1) for line in lines)
-    return int(status.split()[1]), headers, body
-
-
-def asked(serving: Serving, target: str, *headers: str) -> tuple[int, dict[str, str], bytes]:
-    lines = [f"GET {target} HTTP/1.1", *headers, "Connection: close", "", ""]
-    return raw(serving, "\r\n".join(lines).encode("latin-1"))
-
-
-def host(serving: Serving) -> str:
-    return f"Host: 127.0.0.1:{serving.port}"
-
-
-TARGETS = [
-    "/",
-    "/page/page.css",
-    "/api/runs",
-    "/api/run?name=inside",
-    "/api/run?name=nowhere",
-    "/api/spectrum?name=inside&phase=eval&layer=0&step=0",
-    "/api/spectrum",
-    "/nothing",
-]
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -266,66 +213,3 @@ def test_links_are_looked_at_each_time(place: Path, tmp_path: Path) -> None:
         recorded(root / "b")
         (root / "latest").symlink_to("b")
         assert serving.json("api/run", name="latest")["recorded"] == 2
-
-
-def test_without_the_token_nothing_is_told(guarded: Serving) -> None:
-    assert re.fullmatch(r"http://[0-9a-z.:\[\]-]+:\d+/\?token=[\w-]{43}", guarded.link, re.ASCII)
-    assert guarded.port == httpx.URL(guarded.link).port
-    for target in [*TARGETS, "/api/events", "/page/main.js"]:
-        for line in ("Accept: */*", "Authorization: Bearer wrong", "Cookie: fathom-1=x; y"):
-            status, headers, body = asked(guarded, target, host(guarded), line)
-            assert status == 401
-            assert headers["www-authenticate"] == "bearer"
-            assert b"inside" not in body
-            assert {name: headers.get(name) for name in HEADERS} == HEADERS
-    assert asked(guarded, "/?token=wrong", host(guarded))[0] == 401
-    assert asked(guarded, "/api/runs?token=" + token_of(guarded), host(guarded))[0] == 401
-
-
-def token_of(serving: Serving) -> str:
-    return httpx.URL(serving.link).params["token"]
-
-
-def test_the_link_gives_a_cookie_that_opens_the_rest(guarded: Serving) -> None:
-    with httpx.Client(base_url=guarded.url, timeout=PATIENCE) as browser:
-        first = browser.get("/", params={"token": token_of(guarded), "x": "a&b"})
-        assert first.status_code == 303
-        assert first.headers["location"] == "/?x=a%26b"
-        assert first.headers["cache-control"] == "no-store"
-        cookie = first.headers["set-cookie"]
-        assert cookie == (
-            f"fathom-{guarded.port}={token_of(guarded)}; Path=/; HttpOnly; SameSite=Strict"
-        )
-        assert browser.get("/").status_code == 200
-        assert browser.get("/api/run", params={"name": "inside"}).status_code == 200
-        with browser.stream("GET", "/api/events") as events:
-            assert events.status_code == 200
-
-
-def test_a_program_sends_the_token_in_a_header(guarded: Serving) -> None:
-    for scheme in ("Bearer", "bearer"):
-        answer = httpx.get(
-            guarded.url.join("api/runs"),
-            headers={"Authorization": f"{scheme} {token_of(guarded)}"},
-        )
-        assert answer.status_code == 200
-
-
-def test_with_a_token_foreign_names_are_still_refused(guarded: Serving) -> None:
-    token = f"Authorization: Bearer {token_of(guarded)}"
-    for name, status in (
-        (f"127.0.0.1:{guarded.port}", 200),
-        ("10.1.2.3:9000", 200),
-        (socket.gethostname(), 200),
-        (f"evil.example:{guarded.port}", 421),
-        ("", 400),
-    ):
-        assert asked(guarded, "/api/runs", f"Host: {name}", token)[0] == status
-
-
-def test_each_start_has_a_token_of_its_own(guarded: Serving, place: Path) -> None:
-    with Serving(place / "runs", "--host", "::") as other:
-        assert token_of(other) != token_of(guarded)
-        status, _, _ = asked(other, f"/?token={token_of(guarded)}", host(other))
-        assert status == 401
-        assert asked(other, f"/?token={token_of(other)}", host(other))[0] == 303

@@ -13,11 +13,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from fathom.errors import ArgumentError, FathomError, RunNotFoundError
-from fathom.views.server.events import Events, EventStream, Runs, TooManyError
+from fathom.views.server.events import Events, EventStream, TooManyError
 from fathom.views.server.files import PageFile, page_files
 from fathom.views.server.listing import Listing
 from fathom.views.server.packing import compressed, decompressed, encoded
 from fathom.views.server.root import Root
+from fathom.views.server.runs import OpenRuns
 from fathom.views.server.security import Access, Guard
 
 MOST_NAMES = 16
@@ -36,7 +37,7 @@ class LivePage:
             root: Where the runs lie.
             access: Who may ask.
         """
-        self._runs = Runs(root)
+        self._runs = OpenRuns(root)
         self._listing = Listing(root)
         self.events = Events(self._runs, self._listing)
         """To be closed when the server ends."""

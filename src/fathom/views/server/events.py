@@ -3,16 +3,14 @@
 import asyncio
 import json
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from starlette.types import Receive, Scope, Send
 
-from fathom.views.server.followed import Followed
 from fathom.views.server.listing import Listing
-from fathom.views.server.root import Root
+from fathom.views.server.runs import OpenRuns
 
 PAUSE = 0.2
 """Seconds between two looks at a run: a snapshot is to be seen within one."""
@@ -23,55 +21,11 @@ LIST_PAUSE = 1.0
 HEARTBEAT = 15.0
 """Seconds of silence after which a comment is sent, so that nothing between takes it for dead."""
 
-REST = 60.0
-"""Seconds after which a run that nobody looks at is closed."""
-
 MOST_LISTENERS = 100
 """How many may listen at once."""
 
 MOST_FOLLOWED = 32
-"""How many runs may be listened to at once, and how many documents are kept."""
-
-
-class Runs:
-    """The runs that are open: one `Followed` each, however many look at it. Of the event loop."""
-
-    def __init__(self, root: Root):
-        """Say where they lie; none is open at first."""
-        self._root = root
-        self._open: OrderedDict[str, Followed] = OrderedDict()
-        self._users: dict[str, int] = {}
-        self._rest: asyncio.TimerHandle | None = None
-
-    @contextmanager
-    def use(self, name: str) -> Iterator[Followed]:
-        """Have a run open inside the block, and for a while after.
-
-        Args:
-            name: Hostile text.
-
-        Yields:
-            The run, which all that use it share.
-        """
-        followed = self._open.setdefault(name, Followed(self._root, name))
-        self._open.move_to_end(name)
-        self._users[name] = self._users.get(name, 0) + 1
-        try:
-            yield followed
-        finally:
-            self._users[name] -= 1
-            if not self._users[name]:
-                del self._users[name]
-            self._close_beyond(MOST_FOLLOWED)
-            if self._rest is not None:
-                self._rest.cancel()
-            self._rest = asyncio.get_running_loop().call_later(REST, self._close_beyond, 0)
-
-    def _close_beyond(self, most: int) -> None:
-        idle = [name for name in self._open if name not in self._users]
-        for name in idle[: max(0, len(self._open) - most)]:
-            # A look under way is waited for in a thread of its own.
-            asyncio.get_running_loop().run_in_executor(None, self._open.pop(name).close)
+"""How many runs may be listened to at once."""
 
 
 @dataclass(slots=True, eq=False)
@@ -104,7 +58,7 @@ class TooManyError(Exception):
 class Events:
     """Watches what is listened to, and nothing while nobody listens. Of the event loop."""
 
-    def __init__(self, runs: Runs, listing: Listing):
+    def __init__(self, runs: OpenRuns, listing: Listing):
         """Watch nothing yet.
 
         Args:
