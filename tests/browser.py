@@ -65,6 +65,7 @@ class Opening:
     def __init__(self, browser: Browser):
         self._browser = browser
         self._contexts: list[Any] = []
+        self.opened: list[Opened] = []
 
     def __call__(
         self, url: str, *, width: int = 1200, scheme: str = "light", **options: Any
@@ -76,6 +77,7 @@ class Opening:
         )
         self._contexts.append(context)
         opened = Opened(context.new_page())
+        self.opened.append(opened)
         context.on("request", lambda request: opened.requests.append(request.url))
         context.on(
             "console",

@@ -9,7 +9,7 @@ import torch
 from playwright.sync_api import Page, expect
 
 import fathom
-from browser import Opened, Opening
+from browser import Opening
 from fathom.views.findings import findings
 from fathom.views.report import write_report
 from recorded import HOSTILE, deep, hostile, small
@@ -43,18 +43,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 @pytest.fixture
 def calm(opening: Opening) -> Iterator[Opening]:
     """Open pages that must complain of nothing, and reach nothing but their own file."""
-    opened: list[Opened] = []
-
-    class Calm(Opening):
-        def __init__(self) -> None:
-            pass
-
-        def __call__(self, url: str, **options: object) -> Opened:  # type: ignore[override]
-            opened.append(opening(url, **options))
-            return opened[-1]
-
-    yield Calm()
-    for each in opened:
+    yield opening
+    for each in opening.opened:
         assert each.complaints == []
         assert [url for url in each.requests if not url.startswith(("file:", "data:"))] == []
         assert len({url for url in each.requests if url.startswith("file:")}) <= 1
@@ -318,3 +308,11 @@ def test_it_prints_light_without_controls_and_all_on_the_sheet(calm: Opening, fi
     page.emulate_media(media="screen")
     expect(page.locator(".controls")).to_be_visible()
     assert page.evaluate("document.querySelector('.bars').getBoundingClientRect().width") <= 1200
+
+
+def test_the_pictures_of_two_runs_are_drawn_for_half_a_sheet(calm: Opening, files: Files) -> None:
+    page = calm(files.report("both", files.run, files.other)).page
+    expect(page.locator("#evolution canvas[tabindex]")).to_have_count(2)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    wide = "[...document.querySelectorAll('#evolution canvas[tabindex]')].map((e) => e.width)"
+    assert page.evaluate(wide) == [335, 335]

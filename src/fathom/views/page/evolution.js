@@ -38,7 +38,8 @@ export class Evolution {
     const rows = recording.layers.length, columns = recording.steps.length;
     this.canvas.hidden = !rows || !columns;
     if (this.canvas.hidden) return;
-    const wide = view.width ?? this.host.clientWidth;
+    const paper = view.recordings.length > 1 ? view.half : view.width;
+    const wide = paper ?? this.host.clientWidth;
     const pen = new OffscreenCanvas(1, 1).getContext("2d");
     pen.font = `bold ${FONT}`;
     const most = wide < 500 ? 16 : 30;

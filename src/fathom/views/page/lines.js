@@ -7,6 +7,9 @@ const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "
 
 const WHOLE = Array.from({ length: 19 }, (_, power) => [1, 2, 5].map((each) => each * 10 ** power)).flat();
 
+/** What is drawn in each element now. */
+const plots = new WeakMap();
+
 /**
  * @typedef {object} Axis
  * @property {string} label
@@ -62,8 +65,10 @@ export function panel(host, spec) {
       })],
     },
   }, [xs, ...lines.map((line) => line.values)]);
+  // The one before listens to the window until it is told not to.
+  plots.get(host)?.destroy();
+  plots.set(host, plot);
   host.replaceChildren(plot.root);
-  return plot;
 }
 
 function scaled({ log, range }, xs = null) {

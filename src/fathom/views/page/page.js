@@ -41,7 +41,8 @@ export class RunPage {
     Object.assign(this, { host, from, header, names });
     this.recordings = new Map();
     this.problems = new Map();
-    this.loading = new Map();
+    this.loading = new Set();
+    this.announced = new Map();
     this.build();
     this.resized = new ResizeObserver(() => {
       // A window that is being closed or hidden has no width for a moment.
@@ -50,8 +51,8 @@ export class RunPage {
     });
     this.resized.observe(this.main);
     this.end = from.follow(names, {
-      run: (name, stamp) => this.recordings.get(name)?.document.stamp === stamp || this.load(name),
-      runs: () => this.problems.forEach((_, name) => this.load(name)),
+      run: (name, stamp) => this.announce(name, stamp),
+      runs: () => this.problems.forEach((_, name) => this.announce(name, null)),
       connected: (connected) => header.connected(connected),
     });
     names.forEach((name) => this.load(name));
@@ -96,13 +97,15 @@ export class RunPage {
     this.host.replaceChildren(this.main);
   }
 
-  /** Fetch a run; of many news during one fetch, once more. */
+  /** Take in that a run is now as of this stamp; null where there is none to compare. */
+  announce(name, stamp) {
+    if (this.loading.has(name)) this.announced.set(name, stamp);
+    else if (this.recordings.get(name)?.document.stamp !== stamp) this.load(name);
+  }
+
+  /** Fetch a run; where there was news during that, and it does not tell them, once more. */
   async load(name) {
-    if (this.loading.has(name)) {
-      this.loading.set(name, "again");
-      return;
-    }
-    this.loading.set(name, "once");
+    this.loading.add(name);
     try {
       this.recordings.set(name, new Recording(await this.from.run(name)));
       this.problems.delete(name);
@@ -112,10 +115,13 @@ export class RunPage {
         : error.message);
       if (error.status === 404) this.recordings.delete(name);
     }
-    const again = this.loading.get(name) === "again";
     this.loading.delete(name);
     if (this.closed) return;
-    if (again) this.load(name);
+    if (this.announced.has(name)) {
+      const stamp = this.announced.get(name);
+      this.announced.delete(name);
+      this.announce(name, stamp);
+    }
     if (this.loading.size === 0 || this.recordings.size === this.names.length) this.draw();
   }
 
