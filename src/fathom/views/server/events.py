@@ -126,6 +126,8 @@ class Events:
             await self._look(name, followed.look, pause=PAUSE, share=1.0)
 
     async def _look_at_list(self) -> None:
+        # Whoever comes asks for what it shows first; the search of folders is not to delay that.
+        await asyncio.sleep(LIST_PAUSE)
         # A search of many folders is left more time to the rest of the machine.
         await self._look(None, self._listing.look, pause=LIST_PAUSE, share=0.1)
 
