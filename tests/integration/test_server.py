@@ -178,7 +178,6 @@ def test_the_page_and_its_files_are_served_and_nothing_else_of_the_package(
 ) -> None:
     page = serving.get("/")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert "</page/main.js>; rel=modulepreload" in page.headers["link"]
     for name, kind in ASSETS.items():
         answer = serving.get(f"page/{name}")
         assert (answer.status_code, answer.headers["content-type"]) == (200, kind)

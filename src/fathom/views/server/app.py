@@ -121,7 +121,7 @@ def _answer(
 
 def _file(file: PageFile) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        headers = {"Cache-Control": "no-cache", **({"Link": file.link} if file.link else {})}
+        headers = {"Cache-Control": "no-cache"}
         return _answer(request, file.compressed, kind=file.kind, headers=headers)
 
     return answer

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fathom.views.assets import ASSETS, INDEX, MODULES, asset
+from fathom.views.assets import ASSETS, INDEX, asset
 from fathom.views.server.packing import compressed
 
 
@@ -13,12 +13,10 @@ class PageFile:
     Attributes:
         kind: Its media type.
         compressed: Its content, with gzip.
-        link: The header of that name, which has the browser fetch what it will need.
     """
 
     kind: str
     compressed: bytes
-    link: str | None = None
 
 
 def page_files() -> dict[str, PageFile]:
@@ -27,9 +25,7 @@ def page_files() -> dict[str, PageFile]:
     Returns:
         Address to file; `/` is the page itself.
     """
-    # All at once, or each script would be asked for when the one that imports it has come.
-    modules = ", ".join(f"</page/{name}>; rel=modulepreload" for name in MODULES)
-    start = PageFile("text/html; charset=utf-8", compressed(asset(INDEX).encode()), modules)
+    start = PageFile("text/html; charset=utf-8", compressed(asset(INDEX).encode()))
     return {
         "/": start,
         **{
