@@ -12,6 +12,7 @@ from fathom.cli.demo import demo
 from fathom.cli.export import export_run
 from fathom.cli.plot import plot
 from fathom.cli.report import report_runs
+from fathom.cli.serve import serve
 from fathom.cli.show import show
 from fathom.cli.top import top
 from fathom.errors import FathomError
@@ -28,6 +29,7 @@ app.command()(top)
 app.command("export")(export_run)
 app.command()(plot)
 app.command("report")(report_runs)
+app.command()(serve)
 
 
 @app.callback(invoke_without_command=True)

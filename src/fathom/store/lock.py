@@ -48,11 +48,12 @@ def is_written(folder: Path) -> bool:
         folder: The run's folder, which need not be writable.
 
     Returns:
-        False too of a training that was killed: its lock went with it.
+        False too of a training that was killed: its lock went with it. False where the lock may not
+        be read.
     """
     if fcntl is None:
         return False
-    with suppress(FileNotFoundError), (folder / LOCK).open("rb") as file:
+    with suppress(OSError), (folder / LOCK).open("rb") as file:
         try:
             # Closing the file gives it back.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -57,6 +57,7 @@ class Timeline:
         self._seals: dict[int, object] = {}
         self._moments: dict[int, Moment] = {}
         self._version: object = None
+        self._columns: dict[int, tuple[NDArray[np.intp], Summary]] = {}
         self.facts: list[LayerFacts] = []
         """What is known of each observed layer, in execution order."""
         self.recorded = 0
@@ -120,6 +121,7 @@ class Timeline:
         self._moments = {s: fresh[s] if s in fresh else self._moments[s] for s in steps}
         self._seals = {step: seals[step] for step in steps}
         self.facts, self.recorded, self._version = facts, len(seals), version
+        self._columns = {}
         return changed
 
     def numbers(self, name: str, *, phase: str) -> NDArray[np.float64]:
@@ -142,10 +144,8 @@ class Timeline:
         fields = ("saturation", *list(SUMMARY.fields or ())[2:])
         choose(name, fields, where="Timeline.numbers: name")
         values = np.full((len(self._moments), len(self.facts)), np.nan)
-        for row, moment in zip(values, self.moments, strict=True):
-            found = moment.numbers[moment.numbers["phase"] == place]
-            found = found[found["layer"] < len(row)]
-            row[found["layer"]] = _field(found, name)
+        rows, found = self._of_phase(place)
+        values[rows, found["layer"]] = _field(found, name)
         return values
 
     def averages(self, *, phase: str) -> NDArray[np.float64]:
@@ -172,6 +172,19 @@ class Timeline:
             ],
             dtype=np.float64,
         )
+
+    def _of_phase(self, place: int) -> tuple[NDArray[np.intp], Summary]:
+        """Return all readings of a phase and the row of each: put together once a refresh."""
+        if not self._columns:
+            every = [moment.numbers for moment in self.moments]
+            # By way of bytes: numpy compares the fields of all arrays before it joins them.
+            found = np.frombuffer(b"".join(each.tobytes() for each in every), SUMMARY)
+            rows = np.repeat(np.arange(len(every)), [len(each) for each in every])
+            known = found["layer"] < len(self.facts)
+            for phase in range(len(PHASES)):
+                chosen = known & (found["phase"] == phase)
+                self._columns[phase] = rows[chosen], found[chosen]
+        return self._columns[place]
 
     def _read(self, steps: Sequence[int], facts: Sequence[LayerFacts]) -> Iterator[Moment]:
         positions = {each.name: position for position, each in enumerate(facts)}
