@@ -223,9 +223,19 @@ class Snapshot(_Awaited):
         average = self.average_saturation(phase)
         if not math.isfinite(average):
             return "no average saturation: no linear or convolutional layer but the output layer"
-        without = self.output_layer
-        aside = f", without the output layer {without}" if without in self.phase(phase) else ""
-        return f"average saturation {average:.3f}{aside}"
+        there = self.phase(phase)
+        counted = [
+            name
+            for name, reading in there.items()
+            if reading.layer.kind in AVERAGED_KINDS
+            and name != self.output_layer
+            and not math.isnan(reading.saturation)
+        ]
+        others = "linear and convolutional ones"
+        if self.output_layer in there:
+            others += f" without the output layer {self.output_layer}"
+        aside = f", over {len(counted)} of {len(there)} layers: the {others}"
+        return f"average saturation {average:.3f}{aside if len(counted) < len(there) else ''}"
 
     def _repr_html_(self) -> str:
         """Show the layers as tables with bars, in a notebook; waits until they are computed."""
@@ -264,8 +274,8 @@ _MEASURED = tuple(each.name for each in fields(Measured))
 
 _ADVICE = {
     "provisional": (
-        "provisional: fewer than 10 rows per width, so the dimension is too low; take snapshots "
-        "less often, or read more with a larger budget"
+        "provisional: fewer than 10 rows per width, so the dimension is too low; show the layer "
+        "more samples between snapshots, or read more of them with a larger budget"
     ),
     "coarse": (
         "coarse: the activations' type is too coarse for their mean, so the dimension is too high; "

@@ -53,7 +53,8 @@ def watched_html(facts: Sequence[LayerFacts], reports: Sequence[LayerReport], *,
         title: Stands above.
 
     Returns:
-        HTML that needs nothing from outside; a full bar is a window with enough rows to be settled.
+        HTML that needs nothing from outside; a full bar is what settles a reading, were all of it
+        of one phase.
     """
     rows = []
     for layer, seen in zip(facts, reports, strict=True):

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fathom.errors import ClosedError, DamagedRecordError, RunError, RunNotFoundError, warn
+from fathom.errors import ClosedError, DamagedRecordError, RunError, warn
+from fathom.store.opening import Opened, opened
 from fathom.store.records import unsealed
-from fathom.store.schema import DATABASE, connect, has_summaries, holds_run
+from fathom.store.schema import DATABASE, has_summaries
 
 Key = tuple[object, ...]
 
@@ -26,8 +27,9 @@ class Database:
             RunError: If it cannot be read.
         """
         self.folder = folder
-        self._connection: sqlite3.Connection | None = _connect(folder)
-        self._has_summaries = has_summaries(self._connection)
+        self._opened: Opened | None = None
+        self._times = 0
+        self._open()
         self._told: set[Key] = set()
 
     def rows(self, query: str, arguments: tuple[object, ...] = ()) -> list[Any]:
@@ -44,15 +46,42 @@ class Database:
             ClosedError: If the run is closed.
             RunError: If the file itself is damaged.
         """
-        if self._connection is None:
+        if self._opened is None:
             raise ClosedError(f"Run: {self.folder} must be open, got a closed run. Open it again.")
         try:
-            return self._connection.execute(query, arguments).fetchall()
+            return self._fetched(self._opened, query, arguments)
         except (sqlite3.Error, UnicodeError) as error:
             raise RunError(
                 f"Run: {self.folder / DATABASE} must be readable, got: {error}. What can be saved "
                 f"is saved with: sqlite3 {DATABASE} .recover"
             ) from error
+
+    def _fetched(self, now: Opened, query: str, arguments: tuple[object, ...]) -> list[Any]:
+        # A finished run may be gone on with, also in the middle of a query.
+        if not now.is_outdated(self.folder):
+            try:
+                return now.connection.execute(query, arguments).fetchall()
+            except sqlite3.Error:
+                if not now.is_outdated(self.folder):
+                    raise
+        return self._open().connection.execute(query, arguments).fetchall()
+
+    def _open(self) -> Opened:
+        """Open the run, or open it anew."""
+        self.close()
+        opened_now = opened(self.folder)
+        try:
+            self._has_summaries = has_summaries(opened_now.connection)
+        except BaseException as error:
+            opened_now.connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise RunError(
+                    f"open_run: {self.folder / DATABASE} must be readable, got: {error}."
+                ) from error
+            raise
+        self._opened = opened_now
+        self._times += 1
+        return opened_now
 
     def body(self, key: Key, text: object, checksum: object, blob: object = b"") -> dict[str, Any]:
         """Return the content of a record; of a damaged one, after one warning, nothing.
@@ -74,9 +103,10 @@ class Database:
                 warn(f"{self.folder}: {error}")
             return {}
 
-    def version(self) -> int:
-        """Return a number that changes when another connection has written."""
-        return int(self.rows("PRAGMA data_version")[0][0])
+    def version(self) -> tuple[int, int]:
+        """Return what changes when another connection has written."""
+        version = int(self.rows("PRAGMA data_version")[0][0])
+        return self._times, version
 
     def seals(self) -> dict[int, object]:
         """Return what tells each recorded step from one that was recorded anew, by step."""
@@ -146,9 +176,9 @@ class Database:
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._opened is not None:
+            self._opened.connection.close()
+            self._opened = None
 
 
 def _marks(values: Sequence[object]) -> str:
@@ -161,55 +191,3 @@ def _is_whole(key: Key, text: object, checksum: object, blob: object = b"") -> b
     except DamagedRecordError:
         return False
     return True
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    database = path / DATABASE
-    if not database.is_file():
-        raise RunNotFoundError(
-            f"open_run: path must be the folder of a run, got {path}, which holds none."
-            f"{runs_near(path)}"
-        )
-    try:
-        try:
-            return _opened(path, "ro")
-        except sqlite3.OperationalError:
-            if (path / f"{DATABASE}-journal").exists():
-                # A training was killed in the middle of a transaction: SQLite undoes it first,
-                # for which it has to write.
-                _opened(path, "rw").close()
-                return _opened(path, "ro")
-            if (path / f"{DATABASE}-wal").exists():
-                raise
-            # A finished run in a read-only place, where SQLite cannot make the index of its WAL.
-            return _opened(path, "ro&immutable=1")
-    except (sqlite3.Error, UnicodeError) as error:
-        raise RunError(f"open_run: {database} must be readable, got: {error}.") from error
-
-
-def _opened(path: Path, mode: str) -> sqlite3.Connection:
-    connection = connect(path / DATABASE, mode=mode)
-    try:
-        if not holds_run(connection, path, where="open_run: path"):
-            raise RunNotFoundError(
-                f"open_run: path must be the folder of a run, got {path}, which holds none yet."
-            )
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def runs_near(path: Path) -> str:
-    """Name some runs in, beside or usually near a path that holds none.
-
-    Args:
-        path: The path.
-
-    Returns:
-        A sentence after a space; empty where there are none.
-    """
-    places = (path, path / "runs", path.parent, Path("runs"))
-    runs = sorted({str(found.parent) for place in places for found in place.glob(f"*/{DATABASE}")})
-    more = ", ..." if len(runs) > 5 else ""
-    return f" There are runs at {', '.join(runs[:5])}{more}." if runs else ""

@@ -15,7 +15,7 @@ except ImportError:  # of Unix alone
 LOCK = "writer.lock"
 
 # Whoever asks whether a run is written holds its lock for that moment.
-_PATIENCE, _PAUSE = 0.5, 0.01
+_PATIENCE, _PAUSE = 0.1, 0.01
 
 
 def writer_lock(folder: Path) -> FileLock:
@@ -49,7 +49,7 @@ def is_written(folder: Path) -> bool:
 
     Returns:
         False too of a training that was killed: its lock went with it. False where the lock may not
-        be read.
+        be read, and where the file system knows no locks.
     """
     if fcntl is None:
         return False
@@ -57,6 +57,6 @@ def is_written(folder: Path) -> bool:
         try:
             # Closing the file gives it back.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             return True
     return False

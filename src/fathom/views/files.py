@@ -1,8 +1,10 @@
 """Files that a view writes: whole or not at all."""
 
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -17,15 +19,32 @@ def replaced(path: Path) -> Iterator[Path]:
     Yields:
         Where to write.
     """
-    path = path.resolve()
     if path.exists() and not path.is_file():
         yield path
         return
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    path = path.resolve()
+    # A name that nobody can have taken before: in a folder of many it could lead elsewhere.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    unfinished = Path(name)
     try:
+        os.close(handle)
         yield unfinished
         if path.exists():
             shutil.copymode(path, unfinished)
+        else:
+            unfinished.chmod(0o666 & ~_umask())
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """Return which permissions a new file is not given; asking means setting."""
+    with suppress(OSError):
+        status = Path("/proc/self/status").read_text()
+        for line in status.splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

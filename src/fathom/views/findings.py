@@ -44,17 +44,19 @@ class _Step:
 
     names: NDArray[np.str_]
     counts: NDArray[np.bool_]
+    is_output: NDArray[np.bool_]
     saturation: NDArray[np.float64]
     status: NDArray[np.float64]
+    average: float
 
     def among(self, chosen: NDArray[np.bool_]) -> tuple[str, ...]:
         return tuple(str(name) or "(model)" for name in self.names[chosen])
 
     @property
     def judged(self) -> NDArray[np.bool_]:
-        """Layers that are in the average, and read well enough to be judged."""
-        trusted = ~np.isin(self.status, (_PROVISIONAL, _COARSE))
-        return self.counts & trusted & np.isfinite(self.saturation)
+        """Layers but the output layer that were read well enough."""
+        trusted = ~np.isin(self.status, (_PROVISIONAL, _COARSE)) & np.isfinite(self.saturation)
+        return trusted & ~self.is_output
 
 
 def findings(timeline: Timeline, *, phase: str) -> list[Finding]:
@@ -80,8 +82,10 @@ def findings(timeline: Timeline, *, phase: str) -> list[Finding]:
             [each.kind in AVERAGED_KINDS and each.name != last.output_layer for each in facts],
             dtype=np.bool_,
         ),
+        is_output=np.array([each.name == last.output_layer for each in facts], dtype=np.bool_),
         saturation=saturation[seen],
         status=status[seen],
+        average=float(timeline.averages(phase=phase)[-1]),
     )
     found: list[Finding] = []
     if not facts:
@@ -100,37 +104,46 @@ def findings(timeline: Timeline, *, phase: str) -> list[Finding]:
 
 
 def _average(step: _Step) -> Finding | None:
-    counted = step.saturation[step.counts]
-    counted = counted[np.isfinite(counted)]
-    if not len(counted):
+    if not math.isfinite(step.average):
         return None
-    average = math.fsum(counted) / len(counted)
-    if average > HIGH_AVERAGE:
+    known = step.counts & np.isfinite(step.saturation)
+    judged = known & step.judged
+    if 2 * judged.sum() <= known.sum():
+        meaning = "Most of these layers were read too little, or too coarsely, for more to be said."
+    elif step.average > HIGH_AVERAGE:
         meaning = (
             f"That is high: past {HIGH_AVERAGE:.0%} accuracy tends to fall as it rises. Wider "
             "layers bring it down."
         )
-    elif average < LOW:
+    elif step.average < LOW:
         meaning = "That is low: the network has far more width than its data uses."
     else:
         meaning = "Most of the width has something to do."
-    text = f"On average the data uses {average:.0%} of a layer's width. {meaning}"
-    return Finding("average", text)
+    left_out = len(known) - int(known.sum())
+    which = (
+        f"a layer's width ({known.sum()} of {len(known)} layers count)"
+        if left_out
+        else ("a layer's width")
+    )
+    text = f"On average the data uses {step.average:.0%} of {which}. {meaning}"
+    return Finding("average", text, step.among(known))
 
 
 def _tail(step: _Step) -> Finding | None:
-    judged = np.flatnonzero(step.judged)
-    values = step.saturation[judged]
-    if not len(values) or values.max() < LOW:
+    among = np.flatnonzero(~step.is_output)
+    values, judged = step.saturation[among], step.judged[among]
+    highest = values[judged].max(initial=0.0)
+    if highest < LOW:
         return None
-    above = np.flatnonzero(values >= TAIL_SHARE * values.max())
-    tail = judged[above[-1] + 1 :]
+    # A layer that cannot be judged may be a high one, and ends a tail as they do.
+    breaks = np.flatnonzero(~judged | (values >= TAIL_SHARE * highest))
+    tail = among[breaks[-1] + 1 :]
     if len(tail) < TAIL_LENGTH:
         return None
     names = tuple(str(name) for name in step.names[tail])
     text = (
         f"The last {len(tail)} layers are a tail of low saturation, from {names[0]} on: each below "
-        f"half of the highest, {values.max():.0%}. The network may be too deep or too wide for the "
+        f"half of the highest, {highest:.0%}. The network may be too deep or too wide for the "
         "data, or its receptive field larger than the input."
     )
     return Finding("tail", text, names)

@@ -1,6 +1,7 @@
 """What is said of a step is what its numbers are."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def named(saturations: Mapping[str, float]) -> list[Reading]:
 def test_a_network_in_the_middle_has_an_average_alone(tmp_path: Path) -> None:
     found = said(tmp_path, named({"a": 0.3, "b": 0.4, "c": 0.35}))
     assert list(found) == ["average"]
-    assert "35%" in found["average"].text
+    assert "35% of a layer's width. Most" in found["average"].text
 
 
 @pytest.mark.parametrize(
@@ -97,11 +98,40 @@ def test_layers_with_few_rows_are_named_and_not_judged(tmp_path: Path) -> None:
     assert "high" not in found
 
 
-def test_the_output_layer_and_other_kinds_are_not_judged(tmp_path: Path) -> None:
+def test_the_output_layer_is_not_judged_and_other_kinds_are_outside_the_average(
+    tmp_path: Path,
+) -> None:
     readings = [reading("a", 0.3), reading("lstm", 0.99, kind="recurrent"), reading("head", 0.01)]
     found = said(tmp_path, readings, output_layer="head")
-    assert list(found) == ["average"]
-    assert "30%" in found["average"].text
+    assert list(found) == ["average", "high"]
+    assert "30% of a layer's width (1 of 3 layers count)" in found["average"].text
+    assert found["average"].layers == ("a",)
+    assert found["high"].layers == ("lstm",)
+
+
+@pytest.mark.parametrize("rounding", [0.0, 1.0], ids=["provisional", "coarse"])
+def test_an_average_of_layers_that_cannot_be_judged_is_not_judged(
+    tmp_path: Path, rounding: float
+) -> None:
+    few = [reading(name, 0.01, rows=500 if not rounding else 5000) for name in "abcd"]
+    few = [replace(each, spectrum=replace(each.spectrum, rounding=rounding)) for each in few]
+    found = said(tmp_path, few)
+    assert "1%" in found["average"].text
+    assert "low:" not in found["average"].text
+    assert "for more to be said" in found["average"].text
+
+
+@pytest.mark.parametrize(
+    "breaking",
+    [reading("x", 0.8, rows=500), reading("x", 0.99, kind="recurrent"), reading("x", 0.5)],
+    ids=["not judged", "of another kind", "high"],
+)
+def test_a_tail_ends_at_what_may_be_high(tmp_path: Path, breaking: Reading) -> None:
+    low = [reading(name, 0.05) for name in "bcde"]
+    found = said(tmp_path / "in it", [reading("a", 0.9), *low[:2], breaking, *low[2:]])
+    assert found["tail"].layers == ("d", "e")
+    found = said(tmp_path / "at its end", [reading("a", 0.9), *low, breaking])
+    assert "tail" not in found
 
 
 def test_a_high_layer_is_named(tmp_path: Path) -> None:

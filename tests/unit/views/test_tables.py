@@ -119,7 +119,10 @@ def test_what_was_not_seen_stands_below() -> None:
         metrics={"accuracy": 0.5},
     )
     text = printed(taken)
-    assert "average saturation 0.300, without the output layer out" in text
+    assert (
+        "average saturation 0.300, over 1 of 2 layers: the linear and convolutional ones without"
+        in text
+    )
     assert "accuracy 0.5" in text
     assert "a: 4 rows with NaN or infinity were left out" in text
     assert "not observed: b (not called)\n" in text

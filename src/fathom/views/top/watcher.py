@@ -6,9 +6,9 @@ from pathlib import Path
 
 from fathom.errors import FathomError, collected
 from fathom.spectral.spectrum import Spectrum
-from fathom.store.database import runs_near
 from fathom.store.follow import Follower
 from fathom.store.lock import is_written
+from fathom.store.opening import runs_near
 from fathom.store.timeline import Timeline
 from fathom.views.top.history import History
 
