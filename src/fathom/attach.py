@@ -26,7 +26,7 @@ from fathom.errors import ArgumentError, choose, whole_number
 from fathom.monitor import Monitor
 from fathom.recorder import Recorder
 from fathom.settings import RANKS, Settings, names_of
-from fathom.sinks.sink import Sink
+from fathom.sink import Sink
 from fathom.store.writer import Writer
 
 

@@ -11,6 +11,7 @@ from typing import TextIO
 from fathom.errors import ArgumentError
 from fathom.extras import require
 from fathom.reading import PHASES
+from fathom.snapshot import Snapshot
 from fathom.views.run import Run
 
 COLUMNS = ("step", "phase", "layer", "kind", "width", "rows", "samples", "statistic", "value")
@@ -29,14 +30,26 @@ def tidy(run: Run, *, threshold: float | None = None) -> Iterator[TidyRow]:
         A tuple of `COLUMNS`, by step, phase, layer in execution order, and statistic.
     """
     for snapshot in run.snapshots(threshold=threshold):
-        for phase in PHASES:
-            for name, reading in snapshot.phase(phase).items():
-                layer = (name, reading.layer.kind, reading.width, reading.rows, reading.samples)
-                numbers = dict(reading.statistics)
-                if reading.sketched:
-                    numbers |= {"at_least": reading.at_least, "captured": reading.captured}
-                for statistic, value in numbers.items():
-                    yield (snapshot.step, phase, *layer, statistic, float(value))
+        yield from tidy_rows(snapshot)
+
+
+def tidy_rows(snapshot: Snapshot) -> Iterator[TidyRow]:
+    """Go through every number of a snapshot.
+
+    Args:
+        snapshot: What was measured.
+
+    Yields:
+        A tuple of `COLUMNS`, by phase, layer in execution order, and statistic.
+    """
+    for phase in PHASES:
+        for name, reading in snapshot.phase(phase).items():
+            layer = (name, reading.layer.kind, reading.width, reading.rows, reading.samples)
+            numbers = dict(reading.statistics)
+            if reading.sketched:
+                numbers |= {"at_least": reading.at_least, "captured": reading.captured}
+            for statistic, value in numbers.items():
+                yield (snapshot.step, phase, *layer, statistic, float(value))
 
 
 def write_csv(rows: Iterator[TidyRow], target: TextIO) -> int:
