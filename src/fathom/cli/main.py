@@ -10,6 +10,7 @@ import typer
 from fathom import __version__
 from fathom.cli.demo import demo
 from fathom.cli.export import export_run
+from fathom.cli.plot import plot
 from fathom.cli.show import show
 from fathom.errors import FathomError
 
@@ -21,6 +22,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(show)
 app.command("export")(export_run)
+app.command()(plot)
 
 
 @app.callback(invoke_without_command=True)

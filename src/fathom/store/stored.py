@@ -99,14 +99,20 @@ class StoredRun:
         return [" ".join(map(str, key)) for key in self.database.damaged()]
 
     def statistic(
-        self, name: str, *, phase: str = "eval", threshold: float | None = None
+        self,
+        name: str,
+        *,
+        phase: str = "eval",
+        threshold: float | None = None,
+        steps: Sequence[int] | None = None,
     ) -> NDArray[np.float64]:
-        """Return one statistic of every layer at every step, recomputed from the spectra.
+        """Return one statistic of every layer, recomputed from the spectra.
 
         Args:
             name: One of `fathom.STATISTICS`.
             phase: `train` or `eval`.
             threshold: Fraction of the total variance, in (0, 1]; None for that of the run.
+            steps: Some recorded steps; None for all.
 
         Returns:
             (steps, layers), in the order of `steps` and `layers`; nan where there is no reading,
@@ -114,12 +120,16 @@ class StoredRun:
 
         Raises:
             ArgumentError: If the statistic, the phase or the threshold is none.
+            RunNotFoundError: If the run has no such step.
         """
         check_statistic(name, where="Run.statistic: name")
         choose(phase, PHASES, where="Run.statistic: phase")
         if threshold is not None:
             check_threshold(threshold, where="Run.statistic")
-        steps, facts = self.steps, self.layer_facts
+        recorded, facts = self.steps, self.layer_facts
+        steps = recorded if steps is None else steps
+        if unknown := set(steps).difference(recorded):
+            self._step(min(unknown), where="Run.statistic")
         columns = {layer: column for column, layer in enumerate(facts)}
         values = np.full((len(steps), len(columns)), np.nan)
         for row, step in enumerate(steps):

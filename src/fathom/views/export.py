@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TextIO
@@ -12,6 +11,7 @@ from fathom.errors import ArgumentError
 from fathom.extras import require
 from fathom.reading import PHASES
 from fathom.snapshot import Snapshot
+from fathom.views.files import replaced
 from fathom.views.run import Run
 
 COLUMNS = ("step", "phase", "layer", "kind", "width", "rows", "samples", "statistic", "value")
@@ -148,21 +148,8 @@ def export(
         if form == "parquet":
             raise ArgumentError("export: path must be a file for parquet, got a text stream.")
         return _TEXT_FORMS[form](rows, path)
-    path = path.resolve()
-    if path.exists() and not path.is_file():
-        with path.open("w", encoding="utf-8", newline="") as target:
-            return export(run, target, form=form, threshold=threshold)
-    # A file that is there already is whole until the new one is.
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
+    with replaced(path) as unfinished:
         if form == "parquet":
-            count = write_parquet(rows, unfinished)
-        else:
-            with unfinished.open("w", encoding="utf-8", newline="") as target:
-                count = _TEXT_FORMS[form](rows, target)
-        if path.exists():
-            shutil.copymode(path, unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return count
+            return write_parquet(rows, unfinished)
+        with unfinished.open("w", encoding="utf-8", newline="") as target:
+            return _TEXT_FORMS[form](rows, target)

@@ -56,6 +56,8 @@ DARK = Look(
     },
 )
 
+THEMES = {"light": LIGHT, "dark": DARK}
+
 COLORMAP = "cividis"
 """Of saturation in [0, 1]: even to the eye, in grey and to every colour vision."""
 

@@ -2,11 +2,16 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from fathom.extras import require
 from fathom.listing import html_listing
 from fathom.markup import html_table
 from fathom.store.stored import StoredRun
 from fathom.store.timeline import Timeline
+
+if TYPE_CHECKING:
+    from fathom.views.plots.plots import Plots
 
 
 def open_run(path: str | os.PathLike[str]) -> "Run":
@@ -49,6 +54,18 @@ class Run(StoredRun):
             metrics; its `refresh` takes in what is recorded later.
         """
         return Timeline(self, most=most)
+
+    @property
+    def plot(self) -> "Plots":
+        """Its plots: `run.plot.layers()`, `evolution`, `spectrum` and `metrics`.
+
+        Raises:
+            MissingExtraError: If matplotlib is not installed.
+        """
+        require("matplotlib", extra="plots")
+        from fathom.views.plots.plots import Plots
+
+        return Plots(self)
 
     def _repr_html_(self) -> str:
         """Show the last step as a table with bars, in a notebook."""

@@ -1,0 +1,1 @@
+"""Plots of a run; everything in here needs the extra `plots`."""
