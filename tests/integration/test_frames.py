@@ -140,7 +140,9 @@ def test_a_run_without_steps_gives_frames_without_rows(tmp_path: Path) -> None:
 
 
 def test_what_is_no_statistic_or_threshold_is_refused(run: fathom.Run) -> None:
-    with pytest.raises(fathom.ArgumentError, match=r"statistics must be one of .*got 'saturations'"):
+    with pytest.raises(
+        fathom.ArgumentError, match=r"statistics must be one of .*got 'saturations'"
+    ):
         run.to_pandas(statistics=["saturations"])
     with pytest.raises(fathom.ArgumentError, match=r"threshold must be in \(0, 1\], got 2"):
         run.to_polars(threshold=2)

@@ -57,7 +57,7 @@ def reconstruct_csv_from_npy_data(
     folder = Path(npywriter_out_path)
     found = {
         path.name: epochs
-        for path in sorted(folder.rglob("*"), key=_natural)
+        for path in folder.rglob("*")
         if path.is_dir() and (epochs := epochs_in(path))
     }
     if not found:
@@ -76,6 +76,7 @@ def reconstruct_csv_from_npy_data(
                 warn(f"fathom.delve: {folder} holds no {STATMAP[stat]}, so the table has none")
     else:
         columns = _recomputed(columns, found, thresh, stats, folder)
+    columns = {name: columns[name] for name in sorted(columns, key=_natural)}
     last = max(epoch for column in columns.values() for epoch in column)
     table = pandas.DataFrame(
         {
@@ -146,6 +147,6 @@ def _loaded(path: Path) -> NDArray[Any]:
         ) from error
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def _natural(name: str) -> list[tuple[int, str]]:
     """Return a key by which 2 comes before 10."""
-    return [(int(part) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", str(path))]
+    return [(int(part) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", name)]
