@@ -185,9 +185,10 @@ def test_of_several_batches_all_count_not_the_last(tmp_path: Path) -> None:
     batches = torch.randn(10, 30, 5)
     found = {}
     for package in (delve, fathom.delve):
-        layer = nn.Sequential(nn.Linear(5, 12))
+        linear_layer = nn.Linear(5, 12)
+        layer = nn.Sequential(linear_layer)
         with torch.no_grad():
-            layer[0].weight.copy_(torch.arange(60.0).reshape(12, 5).sin())
+            linear_layer.weight.copy_(torch.arange(60.0).reshape(12, 5).sin())
         folder = tmp_path / package.__name__
         tracker = package.SaturationTracker(str(folder), "csv", layer, stats=["trc"], device="cpu")
         for batch in batches:
