@@ -301,3 +301,34 @@ def test_a_table_is_made_of_what_there_is(tmp_path: Path) -> None:
         f"_train-saturation_{name}": [value] for name, value in found.items()
     }
     assert (tmp_path / "table.csv").read_text().startswith(";_train-saturation_convolutions-0;")
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "does"),
+    [
+        ("matplotlib", "plots", lambda path: saturations(path, save_to="plot")),
+        ("tensorboard", "tensorboard", lambda path: saturations(path, save_to=["csv", "tb"])),
+        ("pandas", "pandas", lambda path: reconstruct_csv_from_npy_data(path)),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    extra: str,
+    does: Callable[[Path], Any],
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(fathom.MissingExtraError, match=rf"{package}.*extra '{extra}'"):
+        does(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_importing_it_imports_no_optional_package() -> None:
+    script = (
+        "import sys, fathom.delve\n"
+        "for name in ('delve', 'matplotlib', 'pandas', 'tensorboard'):\n"
+        "    assert name not in sys.modules, name\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

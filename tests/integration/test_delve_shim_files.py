@@ -193,6 +193,16 @@ def test_a_run_of_fathoms_own_at_savefile_is_left_alone(tmp_path: Path) -> None:
         assert run.steps == [3]
 
 
+def test_a_run_of_fathoms_own_inside_savefile_is_not_removed(tmp_path: Path) -> None:
+    with fathom.watch(network(), tmp_path / "x" / "fathom") as monitor:
+        monitor.snapshot(step=3)
+    for epoch in (0, 1):
+        with pytest.raises(fathom.ArgumentError, match="a run that no tracker recorded"):
+            train(tmp_path / "x", initial_epoch=epoch)
+    with fathom.open_run(tmp_path / "x" / "fathom") as run:
+        assert run.steps == [3]
+
+
 class Bomb:
     """A pickle of it makes a file where it is read."""
 

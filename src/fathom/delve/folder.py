@@ -10,6 +10,8 @@ from fathom.store.schema import DATABASE
 RUN = "fathom"
 """The folder of the run, inside of that of the tracker."""
 
+_MARK = "tracker.txt"
+
 
 def run_folders(savefile: str, count: int, *, initial_epoch: int) -> list[dict[str, Any]]:
     """Say where the runs lie.
@@ -40,17 +42,28 @@ def prepare(savefile: str, *, initial_epoch: int) -> None:
         initial_epoch: 0 to begin anew, else that to go on at.
 
     Raises:
-        ArgumentError: If there are files to go on with that are not fathom's.
+        ArgumentError: If what is there is not of a tracker of fathom's.
         RunBusyError: If another training writes there now.
     """
     folder = Path(savefile)
-    runs = [path.parent for path in (folder / RUN).rglob(DATABASE)]
+    own = folder / RUN
+    runs = [path.parent for path in own.rglob(DATABASE)]
+    if runs and not (own / _MARK).exists():
+        raise ArgumentError(
+            f"SaturationTracker: savefile must leave {own} to the tracker, got one with a run that "
+            "no tracker recorded. Pass another savefile."
+        )
     if initial_epoch and not runs:
         _refuse_others(folder, savefile)
-    folder.mkdir(parents=True, exist_ok=True)
     if not initial_epoch:
         for run in runs:
             remove_run(run)
+    own.mkdir(parents=True, exist_ok=True)
+    (own / _MARK).write_text(
+        "The run of a fathom.delve.SaturationTracker: the next one at this savefile with "
+        "initial_epoch=0 removes it.\n",
+        encoding="utf-8",
+    )
 
 
 def _refuse_others(folder: Path, savefile: str) -> None:

@@ -142,8 +142,11 @@ class SaturationTracker:
             writers.append(PrintWriter())
         if nosave:
             writers = [each for each in writers if verbose and isinstance(each, PrintWriter)]
-        self.writer = CompositWriter([] if _is_another_rank() else writers)
-        tell(request.notes)
+        if _is_another_rank():
+            writers = []
+        else:
+            tell(request.notes)
+        self.writer = CompositWriter(writers)
         if self._writes:
             prepare(savefile, initial_epoch=self._epoch)
             if self._epoch:

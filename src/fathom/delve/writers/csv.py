@@ -88,6 +88,7 @@ class CSVWriter(AbstractWriter):
         """Write the table, as a whole or not at all."""
         columns = self.value_dict
         longest = max(map(len, columns.values()), default=0)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         with (
             replaced(self._path) as unfinished,
             unfinished.open("w", encoding="utf-8", newline="") as file,
