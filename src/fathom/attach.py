@@ -26,7 +26,7 @@ from fathom.errors import ArgumentError, choose, whole_number
 from fathom.monitor import Monitor
 from fathom.recorder import Recorder
 from fathom.settings import RANKS, Settings, names_of
-from fathom.sinks.sink import Sink
+from fathom.sink import Sink
 from fathom.store.writer import Writer
 
 
@@ -161,7 +161,7 @@ def watch(
         undo.pop_all()
     if progress and _is_first(meeting):
         # It takes rich, which most trainings do without.
-        from fathom.sinks.progress import Progress
+        from fathom.progress.progress import Progress
 
         sinks = [*sinks, Progress()]
     return Monitor(capture, settings, Recorder(writer, sinks), others, last_step=last_step)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fathom.errors import RunBusyError, warn
 from fathom.reading import LayerFacts
-from fathom.sinks.sink import Sink, close_all, write_all
+from fathom.sink import Sink, close_all, write_all
 from fathom.snapshot import Snapshot
 from fathom.spectral.moments import Moments
 from fathom.store.writer import Writer

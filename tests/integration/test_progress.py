@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import fathom
-from fathom.sinks.progress import Progress
+from fathom.progress.progress import Progress
 from terminals import Terminal
 
 TRAINING = """

@@ -3,18 +3,20 @@
 import csv
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from fathom.errors import ArgumentError
 from fathom.extras import require
 from fathom.reading import PHASES
+from fathom.snapshot import Snapshot
 from fathom.views.files import replaced
 from fathom.views.run import Run
 
 COLUMNS = ("step", "phase", "layer", "kind", "width", "rows", "samples", "statistic", "value")
 
+ReadingRow = tuple[int, str, str, str, int, int, int]
 TidyRow = tuple[int, str, str, str, int, int, int, str, float]
 
 
@@ -29,14 +31,47 @@ def tidy(run: Run, *, threshold: float | None = None) -> Iterator[TidyRow]:
         A tuple of `COLUMNS`, by step, phase, layer in execution order, and statistic.
     """
     for snapshot in run.snapshots(threshold=threshold):
-        for phase in PHASES:
-            for name, reading in snapshot.phase(phase).items():
-                layer = (name, reading.layer.kind, reading.width, reading.rows, reading.samples)
-                numbers = dict(reading.statistics)
-                if reading.sketched:
-                    numbers |= {"at_least": reading.at_least, "captured": reading.captured}
-                for statistic, value in numbers.items():
-                    yield (snapshot.step, phase, *layer, statistic, float(value))
+        yield from tidy_rows(snapshot)
+
+
+def tidy_rows(snapshot: Snapshot) -> Iterator[TidyRow]:
+    """Go through every number of a snapshot.
+
+    Args:
+        snapshot: What was measured.
+
+    Yields:
+        A tuple of `COLUMNS`, by phase, layer in execution order, and statistic.
+    """
+    for reading, numbers in numbers_by_reading(snapshot):
+        for statistic, value in numbers.items():
+            yield (*reading, statistic, float(value))
+
+
+def numbers_by_reading(
+    snapshot: Snapshot, *, statistics: Sequence[str] | None = None
+) -> Iterator[tuple[ReadingRow, dict[str, float]]]:
+    """Go through the readings of a snapshot.
+
+    Args:
+        snapshot: What was measured.
+        statistics: Some of `fathom.STATISTICS`; None for all, and of sketches also what bounds
+            them.
+
+    Yields:
+        What identifies a reading, the first of `COLUMNS`, and its numbers by name.
+    """
+    for phase in PHASES:
+        for name, reading in snapshot.phase(phase).items():
+            numbers: Mapping[str, float] = reading.statistics
+            if statistics is not None:
+                numbers = {each: numbers[each] for each in statistics if each in numbers}
+            elif reading.sketched:
+                bounds = {"at_least": reading.at_least, "captured": reading.captured}
+                numbers = {**numbers, **bounds}
+            kind, width = reading.layer.kind, reading.width
+            head = (snapshot.step, phase, name, kind, width, reading.rows, reading.samples)
+            yield head, dict(numbers)
 
 
 def write_csv(rows: Iterator[TidyRow], target: TextIO) -> int:

@@ -1,6 +1,7 @@
 """A run as users meet it: its numbers, and its views of itself."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ from fathom.store.stored import StoredRun
 from fathom.store.timeline import Timeline
 
 if TYPE_CHECKING:
+    import pandas
+    import polars
+
     from fathom.views.plots.plots import Plots
 
 
@@ -66,6 +70,72 @@ class Run(StoredRun):
         from fathom.views.plots.plots import Plots
 
         return Plots(self)
+
+    def to_pandas(
+        self,
+        *,
+        wide: bool = False,
+        threshold: float | None = None,
+        statistics: Sequence[str] | None = None,
+    ) -> "pandas.DataFrame":
+        """Return every number as a frame of pandas; needs the extra `pandas`.
+
+        Your metrics are a frame of their own: `pandas.DataFrame(run.metrics, index=run.steps)`.
+
+        Args:
+            wide: A row a step, phase and layer, with a column a statistic; else a row a statistic
+                too, as `fathom export` writes it.
+            threshold: Fraction of the total variance, in (0, 1]; None for that of the run.
+            statistics: Some of `fathom.STATISTICS`; None for all. Saturation and intrinsic
+                dimension at the run's threshold are read as they stand; others are computed from
+                every spectrum, half a millisecond for all of a reading.
+
+        Returns:
+            With names as categories, of layers in execution order; nan where there is no number.
+
+        Raises:
+            ArgumentError: If the threshold or a statistic is none.
+            MissingExtraError: If pandas is not installed.
+
+        Example:
+            >>> import fathom, tempfile, torch
+            >>> folder = tempfile.mkdtemp()
+            >>> model = torch.nn.Linear(3, 2)
+            >>> with fathom.watch(model, folder + "/run") as monitor:
+            ...     _ = model(torch.randn(10, 3))
+            ...     _ = monitor.snapshot(step=0)
+            >>> frame = fathom.open_run(folder + "/run").to_pandas(wide=True)
+            >>> list(frame.columns[:8])
+            ['step', 'phase', 'layer', 'kind', 'width', 'rows', 'samples', 'saturation']
+        """
+        from fathom.views.frames import pandas_frame
+
+        return pandas_frame(self, wide=wide, threshold=threshold, statistics=statistics)
+
+    def to_polars(
+        self,
+        *,
+        wide: bool = False,
+        threshold: float | None = None,
+        statistics: Sequence[str] | None = None,
+    ) -> "polars.DataFrame":
+        """Return every number as a frame of polars; needs the extra `polars`.
+
+        Args:
+            wide: As of `to_pandas`.
+            threshold: As of `to_pandas`.
+            statistics: As of `to_pandas`.
+
+        Returns:
+            With names as enumerations, of layers in execution order; null where there is no number.
+
+        Raises:
+            ArgumentError: If the threshold or a statistic is none.
+            MissingExtraError: If polars is not installed.
+        """
+        from fathom.views.frames import polars_frame
+
+        return polars_frame(self, wide=wide, threshold=threshold, statistics=statistics)
 
     def _repr_html_(self) -> str:
         """Show the last step as a table with bars, in a notebook."""

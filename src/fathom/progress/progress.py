@@ -8,8 +8,8 @@ from typing import Any, TextIO
 
 from rich.console import Console
 
+from fathom.progress.bottom import BOTTOM, NAME, has_bottom
 from fathom.reading import AVERAGED_KINDS, Reading
-from fathom.sinks.bottom import BOTTOM, NAME, has_bottom
 from fathom.snapshot import Snapshot
 from fathom.text import visible
 

@@ -1,0 +1,1 @@
+"""The last snapshot in one quiet line, while a training runs."""
