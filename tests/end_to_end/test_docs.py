@@ -1,0 +1,65 @@
+"""The documentation is made without a warning, and its scripts run."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fathom
+from fathom.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation as HTML."""
+    target = tmp_path_factory.mktemp("docs")
+    made = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", DOCS, target],
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr
+    return target
+
+
+def test_every_page_is_reached_from_the_first(pages: Path) -> None:
+    seen: set[str] = set()
+    waiting = ["index.html"]
+    while waiting:
+        page = waiting.pop()
+        if page not in seen and (pages / page).is_file():
+            seen.add(page)
+            links = re.findall(r'href="([\w-]+\.html)', (pages / page).read_text(encoding="utf-8"))
+            waiting += links
+    assert {f"{page.stem}.html" for page in DOCS.glob("*.md")} <= seen
+
+
+def test_every_public_name_and_every_command_is_in_the_reference(pages: Path) -> None:
+    reference = (pages / "reference.html").read_text(encoding="utf-8")
+    named = set(re.findall(r'id="fathom\.(?:errors\.)?(\w+)"', reference))
+    assert named >= set(fathom.__all__)
+    commands = (pages / "commands.html").read_text(encoding="utf-8")
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert f"fathom {command.name or command.callback.__name__}" in commands
+
+
+@pytest.mark.parametrize("page", ["start"])
+def test_the_script_of_a_page_runs_in_an_empty_folder(page: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text(), re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(blocks)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "layers.svg").is_file()
+    with fathom.open_run(tmp_path / "runs" / "digits") as run:
+        assert run.steps == list(range(10))
+        assert run.metrics["accuracy"][-1] > 0.8
