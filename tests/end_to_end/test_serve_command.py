@@ -9,7 +9,7 @@ import pytest
 
 from fathom.views.server.serving import PORT
 from live import PATIENCE, Serving, stamps
-from training import recorded
+from live_training import recorded
 
 FATHOM = str(Path(sys.executable).with_name("fathom"))
 

@@ -13,7 +13,7 @@ from torch import nn
 import fathom
 from browser import Opened, Opening
 from live import PATIENCE, Serving
-from training import Training, recorded
+from live_training import Training, recorded
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 

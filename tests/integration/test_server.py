@@ -16,7 +16,7 @@ import fathom
 from fathom.views.assets import ASSETS
 from fathom.views.document import run_document, spectrum_document
 from live import Serving
-from training import record, recorded, small_model
+from live_training import record, recorded, small_model
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from live import HEADERS, PATIENCE, TARGETS, Serving, asked, host, raw
-from training import recorded
+from live_training import recorded
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 import fathom
 from fathom.views.server.events import MOST_FOLLOWED, MOST_LISTENERS
 from live import PATIENCE, Serving, stamps
-from training import record, recorded, small_model
+from live_training import record, recorded, small_model
 
 
 @pytest.fixture

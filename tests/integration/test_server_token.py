@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from live import HEADERS, PATIENCE, TARGETS, Serving, asked, host
-from training import recorded
+from live_training import recorded
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from fathom.views.server import runs
 from fathom.views.server.root import Root
 from fathom.views.server.runs import OpenRuns
 from live import PATIENCE
-from training import recorded
+from live_training import recorded
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/fd").exists(), reason="it asks the system which files are open"
