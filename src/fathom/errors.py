@@ -1,4 +1,6 @@
-"""Every error and warning that fathom raises on purpose::
+"""Every error and warning that fathom raises on purpose.
+
+::
 
     FathomError
     ├── ArgumentError (ValueError)           a value outside its rule
