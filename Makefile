@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test regimes bench pictures check format clean
+.PHONY: help setup demo test regimes bench docs pictures check format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ regimes: setup  ## Run the tests of all ways of training, and write docs/regimes
 bench: setup  ## Measure what watching costs, beside the Delve package: benchmarks/RESULTS.md; on a GPU: ARGS="--device cuda"
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[bench]"
 	$(BIN)/python -W ignore benchmarks --write benchmarks $(ARGS)
+
+docs: setup  ## Make the documentation: docs/_build/html/index.html
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 pictures: setup  ## Draw the pictures of the documentation from a fresh demo; from one that is there: ARGS="--run runs/demo"
 	$(BIN)/python pictures $(ARGS)

@@ -1,5 +1,7 @@
 """Every error and warning that fathom raises on purpose.
 
+::
+
     FathomError
     ├── ArgumentError (ValueError)           a value outside its rule
     │   ├── ShapeError                       a tensor of the wrong shape

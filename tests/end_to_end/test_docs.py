@@ -1,0 +1,72 @@
+"""The documentation is made without a warning, and its scripts run."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fathom
+from fathom.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation as HTML."""
+    target = tmp_path_factory.mktemp("docs")
+    made = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", DOCS, target],
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr
+    return target
+
+
+def test_every_page_is_reached_from_the_first(pages: Path) -> None:
+    seen: set[str] = set()
+    waiting = ["index.html"]
+    while waiting:
+        page = waiting.pop()
+        if page not in seen and (pages / page).is_file():
+            seen.add(page)
+            links = re.findall(r'href="([\w-]+\.html)', (pages / page).read_text(encoding="utf-8"))
+            waiting += links
+    assert {f"{page.stem}.html" for page in DOCS.glob("*.md")} <= seen
+
+
+def test_every_public_name_and_every_command_is_in_the_reference(pages: Path) -> None:
+    reference = (pages / "reference.html").read_text(encoding="utf-8")
+    named = set(re.findall(r'id="fathom\.(?:errors\.)?(\w+)"', reference))
+    assert named >= set(fathom.__all__)
+    commands = (pages / "commands.html").read_text(encoding="utf-8")
+    for command in app.registered_commands:
+        assert command.callback is not None
+        assert f"fathom {command.name or command.callback.__name__}" in commands
+
+
+def run_script(page: str, folder: Path) -> None:
+    """Run all Python of a page as one script, in an empty folder."""
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text(), re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_first_script_learns_the_digits(tmp_path: Path) -> None:
+    run_script("start", tmp_path)
+    assert (tmp_path / "layers.svg").is_file()
+    with fathom.open_run(tmp_path / "runs" / "digits") as run:
+        assert run.steps == list(range(10))
+        assert run.metrics["accuracy"][-1] > 0.8
+
+
+def test_the_script_of_the_sinks_fills_them(tmp_path: Path) -> None:
+    run_script("sinks", tmp_path)
+    assert len((tmp_path / "numbers.csv").read_text().splitlines()) > 3 * 2 * 10
+    assert len(list((tmp_path / "logs").iterdir())) == 1
