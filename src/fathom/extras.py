@@ -1,6 +1,7 @@
 """Optional packages: one clear message where one is missing."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
 from fathom.errors import MissingExtraError
@@ -31,3 +32,15 @@ def require(package: str, *, extra: str) -> ModuleType:
             f"pip install '.[{extra}]' in a clone of fathom.",
             name=package,
         ) from error
+
+
+def is_there(package: str) -> bool:
+    """Tell whether an optional package is installed, without importing it.
+
+    Args:
+        package: The module, such as `matplotlib`.
+
+    Returns:
+        Whether it could be imported.
+    """
+    return find_spec(package) is not None

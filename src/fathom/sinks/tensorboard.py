@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fathom.extras import require
+from fathom.extras import is_there, require
 from fathom.reading import PHASES, Reading
 from fathom.sinks.names import STATISTICS, checked, numbers_of
 from fathom.snapshot import Snapshot
@@ -41,7 +43,7 @@ class TensorBoard:
             os.fspath(log_dir)
         )
         self._spectra = spectra
-        self._image = image
+        self._draws = image and is_there("matplotlib")
 
     def write(self, snapshot: Snapshot) -> None:
         """Write the events of a snapshot, and bring them to the disk.
@@ -56,6 +58,11 @@ class TensorBoard:
                 if self._spectra and (values := _logarithms(reading)).size:
                     tag = f"fathom/{phase}/log10_eigenvalues/{name or '(model)'}"
                     self._writer.add_histogram(tag, values, snapshot.step)
+            if self._draws and snapshot.phase(phase):
+                image = _drawn(snapshot, phase)
+                self._writer.add_image(
+                    f"fathom/{phase}/layers", image, snapshot.step, dataformats="HWC"
+                )
         self._writer.flush()
 
     def close(self) -> None:
@@ -63,6 +70,16 @@ class TensorBoard:
         self._writer.close()
 
 
-def _logarithms(reading: Reading) -> Any:
+def _logarithms(reading: Reading) -> NDArray[np.float64]:
     values = reading.eigenvalues.numpy()
-    return np.log10(values[values > 0])
+    return np.asarray(np.log10(values[values > 0]))
+
+
+def _drawn(snapshot: Snapshot, phase: str) -> NDArray[np.uint8]:
+    """Return (height, width, 3) pixels of the plot of all layers."""
+    draw_snapshot = import_module("fathom.views.plots.layers").draw_snapshot
+    canvas = import_module("matplotlib.backends.backend_agg").FigureCanvasAgg(
+        draw_snapshot(snapshot, phase=phase).get_figure()
+    )
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]

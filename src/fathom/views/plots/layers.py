@@ -1,6 +1,6 @@
 """One statistic by layer, in execution order: the figure of the papers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,11 @@ from fathom.views.look import Look
 from fathom.views.plots.canvas import Canvas, canvas, legend, message
 from fathom.views.plots.quantities import QUANTITIES
 from fathom.views.plots.series import (
-    Series,
+    Style,
     phase_of,
     series_of,
     shared_title,
+    styles,
     threshold_words,
 )
 from fathom.views.plots.ticks import label_height, name_layers
@@ -33,7 +34,8 @@ _WHERE = "layers"
 class _Drawn:
     """One series on the axis of all layers: (layers,) arrays, nan and empty where it has none."""
 
-    series: Series
+    style: Style
+    label: str
     values: NDArray[np.float64]
     bounds: NDArray[np.float64]
     status: NDArray[np.str_]
@@ -70,19 +72,60 @@ def draw_layers(
     """
     check_statistic(statistic, where=f"{_WHERE}: statistic")
     layers = _in_order([run.layers for run in runs])
-    tall = 3.6 + min(label_height(layers), 2.2)
-    size = (min(max(0.15 * len(layers) + 3.4, 8.4), 14), tall)
-    on = canvas(ax, theme=theme, size=size, where=_WHERE)
+    on = _canvas(layers, ax=ax, theme=theme)
     series = series_of(runs, steps, look=on.look, where=_WHERE)
     snapshots = [each.run.snapshot(each.step, threshold=threshold) for each in series]
     phase = phase_of(phase, snapshots, where=_WHERE)
-    drawn = [
-        _read(each, snapshot, layers, phase=phase, statistic=statistic, threshold=threshold)
-        for each, snapshot in zip(series, snapshots, strict=True)
-    ]
-    run, step = shared_title(series)
+    drawn = []
+    for each, snapshot in zip(series, snapshots, strict=True):
+        run = each.run
+        numbers = run.statistic(statistic, phase=phase, threshold=threshold, steps=[each.step])[0]
+        of_layer = dict(zip(run.layers, numbers.tolist(), strict=True))
+        drawn.append(_read(snapshot, of_layer, layers, each.style, each.label, phase, statistic))
+    run_name, step = shared_title(series)
     with_threshold = statistic in {"saturation", "intrinsic_dimension"}
-    on.title(run, step, phase, threshold_words(runs, threshold) if with_threshold else "")
+    on.title(run_name, step, phase, threshold_words(runs, threshold) if with_threshold else "")
+    return _draw(on, drawn, snapshots, layers, phase=phase, statistic=statistic)
+
+
+def draw_snapshot(snapshot: Snapshot, *, phase: str, theme: str | None = None) -> Axes:
+    """Draw the saturation of the layers of one snapshot, as `Plots.layers` draws a run.
+
+    Args:
+        snapshot: What was measured.
+        phase: `train` or `eval`.
+        theme: `light` or `dark`; None for light.
+
+    Returns:
+        The axes.
+    """
+    readings = snapshot.phase(phase)
+    layers = list(readings)
+    on = _canvas(layers, ax=None, theme=theme)
+    values = {name: reading.saturation for name, reading in readings.items()}
+    (style,) = styles(on.look, 1)
+    drawn = _read(snapshot, values, layers, style, "", phase, "saturation")
+    thresholds = {reading.threshold for reading in readings.values()}
+    shares = ", ".join(f"threshold {each:g}" for each in thresholds)
+    on.title(f"step {snapshot.step}", phase, shares)
+    return _draw(on, [drawn], [snapshot], layers, phase=phase, statistic="saturation")
+
+
+def _canvas(layers: Sequence[str], *, ax: Axes | None, theme: str | None) -> Canvas:
+    tall = 3.6 + min(label_height(layers), 2.2)
+    size = (min(max(0.15 * len(layers) + 3.4, 7.5), 14), tall)
+    return canvas(ax, theme=theme, size=size, where=_WHERE)
+
+
+def _draw(
+    on: Canvas,
+    drawn: Sequence[_Drawn],
+    snapshots: Sequence[Snapshot],
+    layers: Sequence[str],
+    *,
+    phase: str,
+    statistic: str,
+) -> Axes:
     axes = on.axes[0]
     for each in drawn:
         _line(axes, each, on.look)
@@ -105,21 +148,20 @@ def draw_layers(
 
 
 def _read(
-    series: Series,
     snapshot: Snapshot,
+    of_layer: Mapping[str, float],
     layers: Sequence[str],
-    *,
+    style: Style,
+    label: str,
     phase: str,
     statistic: str,
-    threshold: float | None,
 ) -> _Drawn:
-    run, readings = series.run, snapshot.phase(phase)
-    numbers = run.statistic(statistic, phase=phase, threshold=threshold, steps=[series.step])[0]
-    of_layer = dict(zip(run.layers, numbers.tolist(), strict=True))
+    readings = snapshot.phase(phase)
     values = np.array([of_layer.get(name, np.nan) for name in layers], dtype=np.float64)
     values[~np.isfinite(values)] = np.nan
     return _Drawn(
-        series,
+        style,
+        label,
         values,
         _bounds(readings, layers, statistic),
         np.array([readings[name].status if name in readings else "" for name in layers]),
@@ -141,7 +183,7 @@ def _bounds(readings: Readings, layers: Sequence[str], statistic: str) -> NDArra
 
 
 def _line(axes: Axes, drawn: _Drawn, look: Look) -> None:
-    style, places = drawn.series.style, np.arange(len(drawn.values))
+    style, places = drawn.style, np.arange(len(drawn.values))
     size = 5.0 if len(places) <= 80 else 2.6
     common: dict[str, Any] = {"color": style.colour, "markersize": size}
     axes.plot(places, drawn.values, linestyle=style.dashes, linewidth=1.3, color=style.colour)
@@ -201,13 +243,13 @@ def _legend(on: Canvas, drawn: Sequence[_Drawn], *, aside: str, never: int) -> N
     ink = on.look.faint
     entries: list[tuple[Any, str]] = []
     for each in drawn:
-        style = each.series.style
-        if each.series.label:
+        style = each.style
+        if each.label:
             line = Line2D(
                 [], [], color=style.colour, linestyle=style.dashes, marker=style.marker, ms=5
             )
             average = f" (average {each.average:.3f})" if np.isfinite(each.average) else ""
-            entries.append((line, each.series.label + average))
+            entries.append((line, each.label + average))
         elif np.isfinite(each.average):
             line = Line2D([], [], color=style.colour, linestyle=":")
             entries.append((line, f"average {each.average:.3f}"))
