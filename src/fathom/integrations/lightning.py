@@ -64,11 +64,13 @@ class FathomCallback:
 
     def on_fit_start(self, trainer: Any, pl_module: nn.Module) -> None:
         """Watch the module, before anything of it is called."""
-        if not (trainer.ckpt_path and trainer.strategy.restore_checkpoint_after_setup):
+        # Where the strategy reads a checkpoint after this, where to go on is not known yet.
+        if not trainer.strategy.restore_checkpoint_after_setup:
             self._begin(trainer, pl_module)
 
     def on_sanity_check_start(self, trainer: Any, pl_module: nn.Module) -> None:
         """Leave the sanity check out."""
+        self._begin(trainer, pl_module)
         self._watching.pause()
 
     def on_sanity_check_end(self, trainer: Any, pl_module: nn.Module) -> None:
@@ -76,9 +78,8 @@ class FathomCallback:
         self._watching.resume()
 
     def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
-        """Watch the module, where the strategy has read the checkpoint only now."""
-        if not self._watching.is_open:
-            self._begin(trainer, pl_module)
+        """Watch the module, where the strategy has read a checkpoint only now."""
+        self._begin(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: Any, pl_module: nn.Module, *batch: Any) -> None:
         """Hand the numbers to the loggers that were computed meanwhile."""
@@ -123,6 +124,8 @@ class FathomCallback:
         return _made, (written,), self.__dict__
 
     def _begin(self, trainer: Any, pl_module: nn.Module) -> None:
+        if self._watching.is_open:
+            return
         # `fast_dev_run` is to leave nothing behind: Lightning itself writes no logs then.
         changes: dict[str, Any] = {"run": None} if trainer.fast_dev_run else {}
         self._watching.begin(pl_module, after=self._resumed_at, **changes)

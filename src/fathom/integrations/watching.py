@@ -8,9 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from fathom.attach import watch
-from fathom.errors import warn
+from fathom.errors import RunNotFoundError, warn
 from fathom.monitor import Monitor
 from fathom.snapshot import Snapshot
+from fathom.views.run import open_run
 
 # Names that `Monitor.snapshot` has for itself.
 _TAKEN = frozenset({"self", "step"})
@@ -65,9 +66,9 @@ class Watching:
         options = {"run": self.run, **self._options, **changes}
         if "last_step" in self._state:
             after = int(self._state["last_step"])
-        if after is not None and options["run"] is not None:
+        if after is not None and _is_run(options["run"]):
             options["resume_from"] = after + 1
-        elif is_same_run:
+        elif after is not None or is_same_run:
             options["resume"] = True
         self.monitor = watch(model, **options)
         state, self._state = self._state, {}
@@ -146,6 +147,13 @@ class Watching:
             state: What `state` returned.
         """
         self._state = dict(state)
+
+
+def _is_run(folder: str | os.PathLike[str] | None) -> bool:
+    try:
+        return folder is not None and bool(open_run(folder))
+    except RunNotFoundError:
+        return False
 
 
 def numbers_among(metrics: Mapping[str, object]) -> dict[str, float]:
