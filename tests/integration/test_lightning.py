@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -423,8 +424,10 @@ def loader(count, seed):
 
 trainer = pl.Trainer(
     accelerator="cpu", devices=2, strategy="ddp", max_epochs=2, logger=False,
-    enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
-    callbacks=[FathomCallback("run", budget=None)],
+    enable_progress_bar=False, enable_model_summary=False, callbacks=[
+        FathomCallback("run", budget=None),
+        pl.callbacks.ModelCheckpoint(".", save_top_k=-1, every_n_train_steps=3),
+    ],
 )
 trainer.fit(Module(), loader(32, 1), loader(16, 2))
 """
@@ -450,3 +453,17 @@ def test_under_ddp_the_rows_of_all_ranks_count(package: str, tmp_path: Path) -> 
             rows = np.concatenate([rank[phase] for rank in ranks])
             assert_read(run.snapshot(step).phase(phase)["net.0"], rows, samples=count)
         assert set(run.snapshot(step).metrics) == {"loss", "val_loss"}
+
+    pl = importlib.import_module(package)
+    callbacks = [
+        FathomCallback(tmp_path / "run", budget=None),
+        pl.callbacks.ModelCheckpoint(tmp_path, every_n_train_steps=3),
+    ]
+    with warnings.catch_warnings(record=True) as told:
+        warnings.filterwarnings("always", category=fathom.FathomWarning)
+        alone = trainer(pl, tmp_path, callbacks, max_epochs=1, enable_checkpointing=True)
+        (saved,) = tmp_path.glob("*step=3.ckpt")
+        alone.fit(module(pl), loader(32, 1), VALIDATION, ckpt_path=saved)
+    assert ["of rank 0 alone" in str(each.message) for each in told] == [True]
+    assert run.steps == [8]
+    assert run.snapshot(8).train["net.0"].samples == 20

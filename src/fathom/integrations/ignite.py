@@ -92,8 +92,9 @@ class FathomHandler:
 
     def _fail(self, trainer: Any, error: BaseException) -> None:
         self._watching.close()
-        # An engine takes an error for handled where anyone hears of it: then it is for the user's
-        # own handlers to say so, and without them it goes on.
+        # An engine takes an error for handled where anyone hears of it. So the last of our own
+        # handlers has it go on, but where the user has one: then it is for that one to say.
         hearing = trainer._event_handlers[_engine.Events.EXCEPTION_RAISED]
-        if all(isinstance(getattr(each[0], "__self__", None), FathomHandler) for each in hearing):
+        owners = [getattr(each[0], "__self__", None) for each in hearing]
+        if owners[-1] is self and all(isinstance(each, FathomHandler) for each in owners):
             raise error

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Self
 
 from torch import nn
@@ -59,8 +60,9 @@ class FathomCallback:
 
     @property
     def state_key(self) -> str:
-        """Under which a checkpoint has its state: one for each run."""
-        return f"FathomCallback({self._watching.run})"
+        """Under which a checkpoint has its state: the run's name, as its place may change."""
+        run = self._watching.run
+        return f"FathomCallback({None if run is None else Path(run).name})"
 
     def on_fit_start(self, trainer: Any, pl_module: nn.Module) -> None:
         """Watch the module, before anything of it is called."""
@@ -110,6 +112,14 @@ class FathomCallback:
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from a checkpoint, when fitting begins."""
+        rows = state_dict["monitor"]
+        if int(rows["ranks/size"]) > 1 and any(key.startswith("windows/") for key in rows):
+            # Lightning saves that of the first rank, and gives it to all.
+            warn(
+                "fathom: a checkpoint of Lightning has the window of rank 0 alone, so this window "
+                "begins at the checkpoint; the training goes on."
+            )
+            state_dict = {**state_dict, "monitor": {}}
         self._watching.load(state_dict)
 
     def on_load_checkpoint(

@@ -64,20 +64,23 @@ class Watching:
         is_same_run = self.monitor is not None
         self.close()
         options = {"run": self.run, **self._options, **changes}
-        if "last_step" in self._state:
-            after = int(self._state["last_step"])
+        state, self._state = self._state, {}
+        last = state.get("last_step")
+        if last is not None:
+            after = max(last, last if after is None else after)
         if after is not None and _is_run(options["run"]):
             options["resume_from"] = after + 1
         elif after is not None or is_same_run:
             options["resume"] = True
         self.monitor = watch(model, **options)
-        state, self._state = self._state, {}
-        if rows := state.get("monitor"):
-            self._go_on(self.monitor, rows)
+        # What the run has of a later step than the state, it took from the rows of the state.
+        if last is not None and (self.last_step is None or self.last_step <= last):
+            self._go_on(self.monitor, state["monitor"])
 
     def _go_on(self, monitor: Monitor, rows: Mapping[str, Tensor]) -> None:
         try:
-            monitor.load_state_dict(rows)
+            if rows:
+                monitor.load_state_dict(rows)
         except ValueError as error:
             warn(
                 "fathom: what was gathered before the checkpoint does not fit, so this window "
@@ -134,7 +137,7 @@ class Watching:
             self.monitor.close()
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint needs: how far the run is, and what was gathered since."""
+        """Return what a checkpoint needs: the step of the last snapshot, and the rows since."""
         if self.monitor is None:
             return {}
         last = -1 if self.last_step is None else self.last_step
