@@ -52,7 +52,7 @@ class Boom(Exception):
 def module(pl: Any, **options: Any) -> Any:
     """A module that keeps what its first layer returns, but for the sanity check."""
 
-    class Module(pl.LightningModule):  # type: ignore[misc, name-defined]
+    class Module(pl.LightningModule):  # type: ignore[misc]
         def __init__(self, lr: float | None = 0.1, fail_at: int = -1) -> None:
             super().__init__()
             torch.manual_seed(0)
@@ -349,7 +349,7 @@ def test_a_module_with_a_compiled_part_is_watched(pl: Any, tmp_path: Path) -> No
 
 
 def test_a_callback_is_copied_and_pickled_and_derived_from(pl: Any, tmp_path: Path) -> None:
-    class Mine(FathomCallback, pl.Callback):  # type: ignore[misc, name-defined]
+    class Mine(FathomCallback, pl.Callback):  # type: ignore[misc]
         pass
 
     callback = FathomCallback(tmp_path / "run", every_n_epochs=2, layers=["net.0"])
