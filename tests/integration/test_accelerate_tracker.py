@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import fathom
 from comparison import assert_read
 from fathom.integrations.accelerate import FathomTracker
+from pages import run_script
 
 
 @pytest.fixture(autouse=True)
@@ -200,3 +201,11 @@ def test_of_two_processes_the_first_one_is_watched_and_that_is_said(tmp_path: Pa
     assert run.snapshot(4).train["0"].rows == 7
     assert "the rows of 1 more do not count" in (tmp_path / "told-0").read_text()
     assert (tmp_path / "told-1").read_text() == ""
+
+
+def test_the_script_of_the_page_runs(tmp_path: Path) -> None:
+    told = run_script("accelerate.md", tmp_path)
+    assert "[16, 32, 48] " in told
+    run = fathom.open_run(tmp_path / "runs" / "classifier")
+    assert run.steps == [16, 32, 48]
+    assert run.snapshot().eval

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import fathom
 from comparison import assert_read
 from fathom.integrations.ignite import FathomHandler
+from pages import run_script
 
 # Theirs: a metric keeps its results in a way that torch will change.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning:ignite")
@@ -192,3 +193,11 @@ def test_a_run_that_is_there_is_refused_before_training(tmp_path: Path) -> None:
         else:
             trainer.run(TRAINING, max_epochs=1)
     assert fathom.open_run(tmp_path / "run").steps == [5]
+
+
+def test_the_script_of_the_page_runs(tmp_path: Path) -> None:
+    told = run_script("ignite.md", tmp_path)
+    assert "[16, 32, 48] " in told
+    run = fathom.open_run(tmp_path / "runs" / "classifier")
+    assert run.steps == [16, 32, 48]
+    assert run.snapshot().eval

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import fathom
 from comparison import assert_read
 from fathom.integrations.lightning import FathomCallback
+from pages import run_script
 
 PACKAGES = ["lightning.pytorch", "pytorch_lightning"]
 
@@ -467,3 +468,11 @@ def test_under_ddp_the_rows_of_all_ranks_count(package: str, tmp_path: Path) -> 
     assert ["of rank 0 alone" in str(each.message) for each in told] == [True]
     assert run.steps == [8]
     assert run.snapshot(8).train["net.0"].samples == 20
+
+
+def test_the_script_of_the_page_runs(tmp_path: Path) -> None:
+    told = run_script("lightning.md", tmp_path)
+    assert "[16, 32, 48] " in told
+    run = fathom.open_run(tmp_path / "runs" / "classifier")
+    assert run.steps == [16, 32, 48]
+    assert run.snapshot().eval

@@ -20,6 +20,7 @@ import fathom
 import reference
 from comparison import assert_read
 from fathom.integrations.transformers import FathomCallback
+from pages import run_script
 from tiny_transformers import SMALL
 
 pytestmark = pytest.mark.filterwarnings(
@@ -380,3 +381,11 @@ def test_padding_would_change_the_numbers(tmp_path: Path) -> None:
     real = reference.eigenvalues(rows[0][batch["attention_mask"].bool()])
     padded = reference.eigenvalues(rows[0].flatten(0, 1))
     assert not np.allclose(real, padded, rtol=1e-3)
+
+
+def test_the_script_of_the_page_runs(tmp_path: Path) -> None:
+    told = run_script("transformers.md", tmp_path)
+    assert "[8, 16, 24] " in told
+    run = fathom.open_run(tmp_path / "runs" / "gpt")
+    assert run.steps == [8, 16, 24]
+    assert run.snapshot().eval
