@@ -21,6 +21,7 @@ import fathom
 from comparison import assert_read
 from fathom.integrations.lightning import FathomCallback
 from pages import run_script
+from tiny_transformers import MASK, B, T, gpt2, tokens
 
 PACKAGES = ["lightning.pytorch", "pytorch_lightning"]
 
@@ -347,6 +348,30 @@ def test_a_module_with_a_compiled_part_is_watched(pl: Any, tmp_path: Path) -> No
     snapshot = fathom.open_run(tmp_path / "run").snapshot(5)
     assert (snapshot.train["net.0"].rows, snapshot.eval["net.2"].rows) == (20, 12)
     torch._dynamo.reset()
+
+
+def test_a_model_of_transformers_inside_the_module_is_read_without_padding(tmp_path: Path) -> None:
+    pl: Any = importlib.import_module(PACKAGES[0])
+
+    class Language(pl.LightningModule):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = gpt2()
+
+        def training_step(self, batch: Any, index: int) -> Tensor:
+            ids, mask = batch
+            loss: Tensor = self.model(input_ids=ids, attention_mask=mask, labels=ids).loss
+            return loss
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    data = DataLoader(TensorDataset(tokens(T), MASK), batch_size=B)
+    callback = FathomCallback(tmp_path / "run", budget=None)
+    trainer(pl, tmp_path, [callback], max_epochs=1).fit(Language(), data)
+    readings = fathom.open_run(tmp_path / "run").snapshot(1).train
+    assert {reading.rows for reading in readings.values()} == {int(MASK.sum())}
+    assert {reading.padded for reading in readings.values()} == {int((1 - MASK).sum())}
 
 
 def test_a_callback_is_copied_and_pickled_and_derived_from(pl: Any, tmp_path: Path) -> None:
