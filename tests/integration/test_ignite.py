@@ -1,5 +1,6 @@
 """Handlers on ignite's engines: what they evaluate, raise, stop and save."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +202,18 @@ def test_the_script_of_the_page_runs(tmp_path: Path) -> None:
     run = fathom.open_run(tmp_path / "runs" / "classifier")
     assert run.steps == [16, 32, 48]
     assert run.snapshot().eval
+
+
+def snapshots_in_memory() -> int:
+    gc.collect()
+    return sum(type(each) is fathom.Snapshot for each in gc.get_objects())
+
+
+def test_snapshots_are_not_kept_in_memory(tmp_path: Path) -> None:
+    model = network()
+    trainer, _ = engines(model)
+    before = snapshots_in_memory()
+    handler = FathomHandler(model, tmp_path / "run").attach(trainer)
+    trainer.run(TRAINING, max_epochs=4)
+    assert snapshots_in_memory() - before == 1  # the last one, which the monitor shows
+    del handler

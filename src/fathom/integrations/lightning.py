@@ -54,7 +54,7 @@ class FathomCallback:
                 "for a snapshot after every epoch."
             )
         self._every = every_n_epochs
-        self._watching = Watching(run, options)
+        self._watching = Watching(run, options, hands_on=True)
         self._resumed_at: int | None = None
         self._logs = True
 

@@ -44,7 +44,7 @@ class FathomCallback(_callbacks.TrainerCallback):  # type: ignore[misc, unused-i
             run: A folder; None to record nothing, so that the numbers go to the trainer alone.
             **options: For `fathom.watch`, such as `layers` and `budget`.
         """
-        self._watching = Watching(run, options)
+        self._watching = Watching(run, options, hands_on=True)
         self._handler: weakref.ref[Any] | None = None
         self._loss: dict[str, float] = {}
         self._metrics: dict[str, object] = {}

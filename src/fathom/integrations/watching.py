@@ -3,6 +3,7 @@
 import inspect
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -24,18 +25,26 @@ class Watching:
         monitor: The present one, or the last; None before the first training.
     """
 
-    def __init__(self, run: str | os.PathLike[str] | None, options: Mapping[str, Any]):
+    def __init__(
+        self,
+        run: str | os.PathLike[str] | None,
+        options: Mapping[str, Any],
+        *,
+        hands_on: bool = False,
+    ):
         """Say where to record and how to watch.
 
         Args:
             run: A folder; None to record nothing.
             options: For `fathom.watch`.
+            hands_on: Whether snapshots are kept until `done` gives them.
         """
         # As with any call: what is no argument of it is a TypeError, before a training begins.
         inspect.signature(watch).bind(None, run, **options)
         self.run = run
         self.monitor: Monitor | None = None
         self._options = dict(options)
+        self._hands_on = hands_on
         self._state: Mapping[str, Any] = {}
         self._waiting: list[Snapshot] = []
 
@@ -101,9 +110,11 @@ class Watching:
         if monitor.last_step is not None:
             step = max(step, monitor.last_step + 1)
         try:
-            self._waiting.append(monitor.snapshot(step, **numbers_among(metrics)))
+            taken = monitor.snapshot(step, **numbers_among(metrics))
         except Exception as error:  # noqa: BLE001 - nothing of ours may end the training
             warn(f"fathom: no snapshot at step {step}; the training goes on. {error}")
+        else:
+            self._waiting += [taken] if self._hands_on else []
 
     def done(self, *, wait: bool = False) -> Iterable[Snapshot]:
         """Give each snapshot once, when it is computed and recorded.
@@ -129,7 +140,8 @@ class Watching:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle how to watch; what is being watched cannot go along."""
-        return type(self), (self.run, self._options)
+        make = partial(type(self), hands_on=self._hands_on)
+        return make, (self.run, self._options)
 
     def close(self) -> None:
         """Take the hooks off, and close the run."""
