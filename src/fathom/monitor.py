@@ -78,6 +78,11 @@ class Monitor:
         """Whether watching has ended."""
         return not self._closer.alive
 
+    @property
+    def last_step(self) -> int | None:
+        """The step of the last snapshot, or of the run that is gone on with; None before any."""
+        return self._last_step
+
     def snapshot(self, step: SupportsIndex, **metrics: SupportsFloat) -> Snapshot:
         """Hand over what was seen since the last snapshot, and begin the next window.
 

@@ -8,6 +8,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def test_wandb(tmp_path: Path, begun: bool) -> None:
     (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     found: Found = {}
     steps = []
-    for record in records(file):
+    for record in finished(file):
         if record.WhichOneof("record_type") == "history":
             items = {
                 each.key or "/".join(each.nested_key): json.loads(each.value_json)
@@ -121,6 +122,16 @@ def test_wandb(tmp_path: Path, begun: bool) -> None:
     agree(found, snapshots)
 
 
+def finished(file: Path) -> list[Any]:
+    """Return the records of a run that has ended: a process of W&B's own writes them."""
+    for _ in range(600):
+        there = list(records(file))
+        if there and there[-1].WhichOneof("record_type") == "exit":
+            return there
+        time.sleep(0.05)
+    raise AssertionError(f"{file} has no end after 30 s")
+
+
 def records(file: Path) -> Iterator[Any]:
     """Go through the records of W&B's own file: a log as LevelDB writes it, in blocks of 32 KiB."""
     data, place, part = file.read_bytes(), 7, b""
@@ -133,7 +144,7 @@ def records(file: Path) -> Iterator[Any]:
         part += data[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in {1, 4}:
-            record = wandb_internal_pb2.Record()
+            record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
             record.ParseFromString(part)
             yield record
             part = b""
@@ -182,6 +193,7 @@ def test_mlflow_takes_more_numbers_than_a_request_holds_and_any_name(tmp_path: P
 
 TRAINING = """
 import sys
+import time
 import trackio
 from fathom.sinks import Trackio
 from watched import watched

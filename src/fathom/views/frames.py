@@ -49,16 +49,17 @@ def pandas_frame(
     Raises:
         MissingExtraError: If pandas is not installed.
     """
-    pandas = require("pandas", extra="pandas")
+    package: Any = require("pandas", extra="pandas")
     columns = _columns(run, wide=wide, threshold=threshold, statistics=statistics)
-    return pandas.DataFrame(
+    frame: pandas.DataFrame = package.DataFrame(
         {
-            name: pandas.Categorical.from_codes(column.codes, column.names)
+            name: package.Categorical.from_codes(column.codes, column.names)
             if isinstance(column, _Labels)
             else column
             for name, column in columns.items()
         }
     )
+    return frame
 
 
 def polars_frame(
@@ -78,18 +79,19 @@ def polars_frame(
     Raises:
         MissingExtraError: If polars is not installed.
     """
-    polars = require("polars", extra="polars")
+    package: Any = require("polars", extra="polars")
     columns = _columns(run, wide=wide, threshold=threshold, statistics=statistics)
-    return polars.DataFrame(
+    frame: polars.DataFrame = package.DataFrame(
         {
-            name: polars.Series(np.array(column.names, dtype=object)[column.codes]).cast(
-                polars.Enum(column.names)
+            name: package.Series(np.array(column.names, dtype=object)[column.codes]).cast(
+                package.Enum(column.names)
             )
             if isinstance(column, _Labels)
-            else polars.Series(column, nan_to_null=True)
+            else package.Series(column, nan_to_null=True)
             for name, column in columns.items()
         }
     )
+    return frame
 
 
 def _columns(

@@ -1,0 +1,115 @@
+"""A tracker for Accelerate: `Accelerator(log_with=FathomTracker("runs/x", model))`."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from fathom.errors import warn
+from fathom.extras import require
+from fathom.integrations.watching import Watching, numbers_among
+from fathom.monitor import Monitor
+
+_tracking: Any = require("accelerate.tracking", extra="accelerate")
+_state: Any = require("accelerate.state", extra="accelerate")
+
+
+class FathomTracker(_tracking.GeneralTracker):  # type: ignore[misc, unused-ignore]
+    """Makes a snapshot of what `accelerator.log(values, step=step)` is told.
+
+    Accelerate calls its trackers in the main process alone, so of more than one the rows of that
+    process count, and it warns. For those of all, use `fathom.watch` on every process.
+    """
+
+    name = "fathom"
+    requires_logging_directory = False
+    main_process_only = True
+
+    def __init__(
+        self,
+        run: str | os.PathLike[str] | None = None,
+        model: nn.Module | None = None,
+        *,
+        at: str | None = None,
+        **options: Any,
+    ):
+        """Say where to record and how to watch.
+
+        Args:
+            run: A folder; None to record nothing.
+            model: The model, watched from `init_trackers` on; None to give it to `watch`.
+            at: The value, such as `accuracy`, whose logging makes a snapshot; what else is logged
+                waits for it. None for a snapshot at every log.
+            **options: For `fathom.watch`, such as `layers`, `budget` and `sinks`.
+        """
+        super().__init__()
+        self._watching = Watching(run, options)
+        self._model = model
+        self._at = at
+        self._alone = options.get("ranks") == "own"
+        self._values: dict[str, float] = {}
+        self._told = False
+
+    @property
+    def tracker(self) -> Monitor | None:
+        """The monitor, as `accelerator.get_tracker("fathom", unwrap=True)` returns it."""
+        return self._watching.monitor
+
+    def start(self) -> None:
+        """Watch the model, if it is known; `accelerator.init_trackers` calls this."""
+        if self._model is not None:
+            self.watch(self._model)
+
+    def watch(self, model: nn.Module) -> None:
+        """Watch a model from now on, in the main process; in the others this does nothing.
+
+        Args:
+            model: Prepared or not.
+        """
+        state = _state.PartialState()
+        if not state.is_main_process:
+            return
+        if state.num_processes > 1 and not self._alone:
+            self._alone = True
+            warn(
+                "fathom: accelerate calls trackers in the main process alone, so the rows of "
+                f"{state.num_processes - 1} more do not count. Pass ranks='own' to say that this "
+                "is meant, or use fathom.watch on every process."
+            )
+        changes: dict[str, Any] = {"ranks": "own"} if state.num_processes > 1 else {}
+        self._watching.begin(model, **changes)
+
+    def store_init_configuration(self, values: Mapping[str, Any]) -> None:
+        """Keep nothing of a configuration: a run has no place for it."""
+
+    def log(self, values: Mapping[str, Any], step: int | None = None, **others: Any) -> None:
+        """Take a snapshot with these values, or keep them for the next one.
+
+        Args:
+            values: Numbers by name; what is no number is left out.
+            step: Where it is that of the last snapshot, the values go to the next one. None for the
+                one after the last.
+            **others: Nothing is made of them.
+        """
+        self._values |= numbers_among(values)
+        if not self._watching.is_open:
+            self._tell_of_no_model()
+            return
+        last = self._watching.last_step
+        step = (0 if last is None else last + 1) if step is None else step
+        if (self._at is None or self._at in values) and (last is None or step > last):
+            taken, self._values = self._values, {}
+            self._watching.snapshot(step, taken)
+
+    def finish(self) -> None:
+        """Take the hooks off, and close the run; `accelerator.end_training` calls this."""
+        self._watching.close()
+
+    def _tell_of_no_model(self) -> None:
+        if not self._told:
+            self._told = True
+            warn(
+                "fathom: nothing is recorded, as no model is watched. Give FathomTracker the "
+                "model, or call its watch(model), before the first log."
+            )

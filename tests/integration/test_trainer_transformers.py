@@ -1,0 +1,455 @@
+"""Hugging Face's Trainer: what it does with a padded text, seen from the run and its own files."""
+
+import copy
+import gc
+import importlib
+import inspect
+import json
+import os
+import pickle
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from torch import Tensor, nn
+
+import fathom
+import reference
+from comparison import assert_read
+from fathom.integrations.transformers import FathomCallback
+from pages import run_script
+from tiny_transformers import SMALL
+
+pytestmark = pytest.mark.filterwarnings(
+    # Theirs: what they use of torch, and of themselves.
+    "ignore:.*pin_memory:UserWarning",
+    "ignore:Detected call of `lr_scheduler.step:UserWarning",
+)
+
+NAME = "transformer.h.1.mlp.c_fc"
+
+
+class Boom(Exception):
+    pass
+
+
+def texts(module: Any, count: int) -> list[dict[str, list[int]]]:
+    """Lines of the standard library as characters, each as long as it is."""
+    lines = [line.strip() for line in inspect.getsource(module).splitlines()]
+    kept = [line[:24] for line in lines if len(line) > 2][:count]
+    return [{"input_ids": [1 + ord(c) % 90 for c in line]} for line in kept]
+
+
+def collate(items: list[dict[str, list[int]]]) -> dict[str, Tensor]:
+    """Pad at the end, and say where."""
+    longest = max(len(each["input_ids"]) for each in items)
+    ids = torch.tensor([e["input_ids"] + [0] * (longest - len(e["input_ids"])) for e in items])
+    mask = torch.tensor([[i < len(e["input_ids"]) for i in range(longest)] for e in items])
+    return {
+        "input_ids": ids,
+        "attention_mask": mask.long(),
+        "labels": ids.masked_fill(~mask, -100),
+    }
+
+
+TRAINING, VALIDATION = texts(json, 16), texts(copy, 12)
+REAL = {"train": sum(len(e["input_ids"]) for e in TRAINING)}
+REAL["eval"] = sum(len(e["input_ids"]) for e in VALIDATION)
+
+
+def gpt2() -> Any:
+    torch.manual_seed(0)
+    config: dict[str, Any] = {"vocab_size": 99, "n_embd": 16, "n_layer": 2, "n_head": 2}
+    config |= {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    config |= {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "n_positions": 32}
+    return transformers.GPT2LMHeadModel(transformers.GPT2Config(**config))
+
+
+def trainer(root: Path, model: Any, callbacks: list[Any], **options: Any) -> Any:
+    defaults: dict[str, Any] = {
+        "output_dir": str(root / "out"),
+        "use_cpu": True,
+        "report_to": [],
+        "disable_tqdm": True,
+        "num_train_epochs": 3,
+        "per_device_train_batch_size": 4,
+        "per_device_eval_batch_size": 4,
+        "learning_rate": 1e-3,
+        "save_strategy": "no",
+        "eval_strategy": "epoch",
+        "logging_strategy": "epoch",
+    }
+    return transformers.Trainer(
+        model=model,
+        args=transformers.TrainingArguments(**{**defaults, **options}),
+        train_dataset=TRAINING,
+        eval_dataset=VALIDATION,
+        data_collator=collate,
+        callbacks=callbacks,
+    )
+
+
+class Witness(transformers.TrainerCallback):  # type: ignore[misc, unused-ignore]
+    """Keeps what a layer returns at real positions, up to each evaluation."""
+
+    def __init__(self, model: nn.Module, name: str) -> None:
+        self.mask = torch.empty(0)
+        self.model, self.name = model, name
+        self.rows: dict[str, list[Tensor]] = {"train": [], "eval": []}
+        self.epochs: list[dict[str, np.ndarray[Any, Any]]] = []
+        model.register_forward_pre_hook(self.keep_mask, with_kwargs=True)
+        model.get_submodule(name).register_forward_hook(self.keep)
+
+    def keep_mask(self, model: nn.Module, args: Any, kwargs: Any) -> None:
+        self.mask = kwargs["attention_mask"].bool()
+
+    def keep(self, layer: nn.Module, args: Any, output: Tensor) -> None:
+        real = output.detach()[self.mask].clone()
+        self.rows["train" if self.model.training else "eval"].append(real)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        rows = {p: torch.cat(each).double().numpy() for p, each in self.rows.items() if each}
+        self.epochs.append(rows)
+        self.rows = {"train": [], "eval": []}
+
+
+def hooks_of(model: nn.Module) -> int:
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+
+def test_every_evaluation_is_a_snapshot_without_padding(tmp_path: Path) -> None:
+    model = gpt2()
+    witness = Witness(model, NAME)
+    before = hooks_of(model)
+    made = trainer(tmp_path, model, [witness])
+    made.add_callback(FathomCallback(tmp_path / "run", budget=None, layers=["*mlp*", "lm_head"]))
+    made.train()
+    run = fathom.open_run(tmp_path / "run")
+    assert run.steps == [4, 8, 12]
+    for step, rows in zip(run.steps, witness.epochs, strict=True):
+        snapshot = run.snapshot(step)
+        for phase, samples in (("train", 16), ("eval", 12)):
+            assert_read(snapshot.phase(phase)[NAME], rows[phase], samples=samples)
+            reading = snapshot.phase(phase)["lm_head"]
+            assert (reading.rows, reading.padded > 0) == (REAL[phase], True)
+        assert {"loss", "eval_loss"} <= set(snapshot.metrics)
+        assert not any("per_second" in name for name in snapshot.metrics)
+    logged = [each["eval_loss"] for each in made.state.log_history if "eval_loss" in each]
+    assert run.metrics["eval_loss"].tolist() == logged
+    assert hooks_of(model) == before
+
+
+def test_a_bert_too(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model: Any = transformers.BertForMaskedLM(transformers.BertConfig(**SMALL))
+    callback = FathomCallback(tmp_path / "run", budget=None)
+    trainer(tmp_path, model, [callback], num_train_epochs=1).train()
+    snapshot = fathom.open_run(tmp_path / "run").snapshot(4)
+    name = "bert.encoder.layer.1.output.dense"
+    assert (snapshot.train[name].rows, snapshot.eval[name].rows) == (REAL["train"], REAL["eval"])
+
+
+@pytest.mark.parametrize(
+    ("options", "steps", "evaluated"),
+    [
+        ({"eval_strategy": "no"}, [4, 8, 12], [0, 0, 0]),
+        ({"eval_strategy": "steps", "eval_steps": 3}, [3, 6, 9, 12], [12] * 4),
+        ({"eval_strategy": "steps", "eval_steps": 5}, [5, 10, 12], [12] * 3),
+        ({"eval_on_start": True}, [0, 4, 8, 12], [12] * 4),
+        ({"gradient_accumulation_steps": 2}, [2, 4, 6], [12] * 3),
+        ({"max_steps": 6, "eval_strategy": "no"}, [4, 6], [0, 0]),
+        ({"gradient_checkpointing": True}, [4, 8, 12], [12] * 3),
+    ],
+)
+def test_snapshots_come_with_evaluations_or_epochs_and_miss_no_row(
+    tmp_path: Path, options: dict[str, Any], steps: list[int], evaluated: list[int]
+) -> None:
+    # Where batches of several steps are checkpointed, no row may count twice.
+    callback = FathomCallback(tmp_path / "run", budget=None, layers=[NAME])
+    with warnings.catch_warnings():
+        # Theirs: gradient_checkpointing has got another name.
+        warnings.filterwarnings("ignore", ".*checkpointing", FutureWarning)
+        made = trainer(tmp_path, gpt2(), [callback], **options)
+        made.train()
+    run = fathom.open_run(tmp_path / "run")
+    assert run.steps == steps
+    snapshots = [run.snapshot(step) for step in steps]
+    assert [s.eval[NAME].samples if s.eval else 0 for s in snapshots] == evaluated
+    trained = sum(s.train[NAME].samples for s in snapshots if s.train)
+    assert trained == 4 * options.get("gradient_accumulation_steps", 1) * made.state.global_step
+
+
+def test_several_sets_of_evaluation_are_one_snapshot(tmp_path: Path) -> None:
+    made = trainer(tmp_path, gpt2(), [FathomCallback(tmp_path / "run", budget=None)])
+    made.eval_dataset = {"first": VALIDATION[:4], "second": VALIDATION}
+    made.train()
+    run = fathom.open_run(tmp_path / "run")
+    assert run.steps == [4, 8, 12]
+    assert run.snapshot(8).eval[NAME].samples == 16
+    assert {"eval_first_loss", "eval_second_loss"} <= set(run.metrics)
+
+
+def test_the_numbers_reach_the_log_history_and_the_trainers_tensorboard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "tb"))
+    made = trainer(tmp_path, gpt2(), [FathomCallback(tmp_path / "run")], report_to=["tensorboard"])
+    made.train()
+    run = fathom.open_run(tmp_path / "run")
+    name = f"fathom/eval/saturation/{NAME}"
+    expected = run.statistic("saturation", phase="eval")[:, run.layers.index(NAME)]
+    history = [each for each in made.state.log_history if name in each]
+    assert [(each["step"], each["epoch"]) for each in history] == [(4, 1.0), (8, 2.0), (12, 3.0)]
+    np.testing.assert_allclose([each[name] for each in history], expected)
+    json.dumps(made.state.log_history)
+    # Transformers puts what is of no evaluation below train/.
+    events = EventAccumulator(str(tmp_path / "tb")).Reload().Scalars(f"train/{name}")
+    assert [event.step for event in events] == [4, 8, 12]
+    np.testing.assert_allclose([event.value for event in events], expected, rtol=1e-6)
+
+
+class Stop(transformers.TrainerCallback):  # type: ignore[misc, unused-ignore]
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        if state.global_step == self.at:
+            raise Boom
+
+
+@pytest.mark.parametrize("at", [2, 4, 6])
+def test_a_training_resumed_from_a_checkpoint_records_what_an_uninterrupted_one_does(
+    tmp_path: Path, at: int
+) -> None:
+    options: dict[str, Any] = {"save_strategy": "steps", "save_steps": 2}
+    whole = FathomCallback(tmp_path / "whole")
+    trainer(tmp_path / "one", gpt2(), [whole], **options).train()
+    first = [FathomCallback(tmp_path / "run"), Stop(9)]
+    with pytest.raises(Boom):
+        trainer(tmp_path, gpt2(), first, **options).train()
+    del first
+    gc.collect()
+    again = trainer(tmp_path, gpt2(), [FathomCallback(tmp_path / "run")], **options)
+    again.train(resume_from_checkpoint=str(tmp_path / "out" / f"checkpoint-{at}"))
+    run, expected = fathom.open_run(tmp_path / "run"), fathom.open_run(tmp_path / "whole")
+    assert run.steps == expected.steps == [4, 8, 12]
+    for step in run.steps:
+        for phase in ("train", "eval"):
+            one, other = run.snapshot(step).phase(phase), expected.snapshot(step).phase(phase)
+            assert list(one) == list(other) != []
+            for name, reading in one.items():
+                assert reading.rows == other[name].rows
+                np.testing.assert_allclose(
+                    reading.eigenvalues, other[name].eigenvalues, rtol=1e-5, atol=1e-9
+                )
+
+
+@pytest.mark.parametrize("damage", ["gone", "torn"])
+def test_a_checkpoint_without_the_state_begins_a_window_there(tmp_path: Path, damage: str) -> None:
+    options: dict[str, Any] = {"save_strategy": "steps", "save_steps": 2}
+    trainer(tmp_path, gpt2(), [FathomCallback(tmp_path / "run")], **options).train()
+    folder = tmp_path / "out" / "checkpoint-6"
+    state = folder / "fathom-0.pt"
+    if damage == "gone":
+        state.unlink()
+    else:
+        state.write_bytes(state.read_bytes()[:100])
+    again = trainer(tmp_path, gpt2(), [FathomCallback(tmp_path / "run", budget=None)], **options)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.filterwarnings("always", category=fathom.FathomWarning)
+        again.train(resume_from_checkpoint=str(folder))
+    assert [str(each.message).partition(";")[0] for each in told] == [
+        "fathom: fathom-0.pt of the checkpoint cannot be read, so this window begins at the "
+        "checkpoint"
+    ][damage == "gone" :]
+    run = fathom.open_run(tmp_path / "run")
+    assert run.steps == [4, 8, 12]
+    assert run.snapshot(8).train[NAME].samples == 8
+
+
+def fails(made: Any) -> None:
+    with pytest.raises(Boom):
+        made.train()
+
+
+@pytest.mark.parametrize("place", ["callback", "model", "data"])
+def test_an_exception_takes_the_hooks_off_and_leaves_the_run_to_others(
+    tmp_path: Path, place: str
+) -> None:
+    model = gpt2()
+    callback = FathomCallback(tmp_path / "run")
+    made = trainer(tmp_path, model, [callback, *([Stop(6)] if place == "callback" else [])])
+    calls = iter(range(1000))
+
+    def fail(*args: Any) -> Any:
+        if next(calls) == 9:
+            raise Boom
+        return collate(*args) if place == "data" else None
+
+    if place == "data":
+        made.data_collator = fail
+    if place == "model":
+        model.lm_head.register_forward_hook(fail)
+    before = hooks_of(model)
+    fails(made)
+    gc.collect()
+    # The trainer, the model and the callback are all still there.
+    assert hooks_of(model) == before
+    assert made.callback_handler.callbacks.count(callback) == 1
+    assert fathom.open_run(tmp_path / "run").steps == [4]
+    with fathom.watch(model, tmp_path / "run", resume=True) as monitor:
+        monitor.snapshot(100)
+
+
+def test_while_an_exception_is_at_hand_training_again_ends_the_first(tmp_path: Path) -> None:
+    model = gpt2()
+    before = hooks_of(model)
+    stop = Stop(6)
+    made = trainer(tmp_path, model, [FathomCallback(tmp_path / "run"), stop])
+    with pytest.raises(Boom) as caught:
+        made.train()
+    stop.at = -1
+    made.train()
+    run = fathom.open_run(tmp_path / "run")
+    assert (run.steps, hooks_of(model)) == ([4, 5, 8, 12], before)
+    del caught
+
+
+def test_a_logger_that_fails_ends_neither_the_training_nor_the_run(tmp_path: Path) -> None:
+    integrations: Any = importlib.import_module("transformers.integrations")
+
+    class Broken(integrations.TensorBoardCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+            if any(name.startswith("fathom/") for name in others["logs"]):
+                raise OSError("disk full")
+
+    callbacks = [Broken(), FathomCallback(tmp_path / "run")]
+    with pytest.warns(fathom.FathomWarning, match="gets no more numbers .*OSError: disk full") as w:
+        trainer(tmp_path, gpt2(), callbacks).train()
+    assert sum("gets no more" in str(each.message) for each in w) == 1
+    assert fathom.open_run(tmp_path / "run").steps == [4, 8, 12]
+
+
+def test_the_training_is_the_same_to_the_bit(tmp_path: Path) -> None:
+    models = [gpt2(), gpt2()]
+    for model, callbacks in zip(models, ([], [FathomCallback(tmp_path / "run")]), strict=True):
+        trainer(tmp_path, model, callbacks).train()
+    one, other = (model.state_dict() for model in models)
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_evaluating_and_predicting_alone_are_not_watched(tmp_path: Path) -> None:
+    made = trainer(tmp_path, gpt2(), [FathomCallback(tmp_path / "run")])
+    made.evaluate()
+    made.predict(VALIDATION)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_there_is_refused_before_training(tmp_path: Path) -> None:
+    trainer(tmp_path, gpt2(), [FathomCallback(tmp_path / "run")], num_train_epochs=1).train()
+    with pytest.raises(fathom.RunExistsError, match="run"):
+        trainer(tmp_path, gpt2(), [FathomCallback(tmp_path / "run")]).train()
+    assert fathom.open_run(tmp_path / "run").steps == [4]
+
+
+def test_a_callback_is_copied_and_pickled_and_refuses_wrong_arguments(tmp_path: Path) -> None:
+    callback = FathomCallback(tmp_path / "run", layers=[NAME])
+    trainer(tmp_path, gpt2(), [callback], num_train_epochs=1).train()
+    for number, each in enumerate((copy.deepcopy(callback), pickle.loads(pickle.dumps(callback)))):
+        each._watching.run = tmp_path / f"run{number}"
+        trainer(tmp_path, gpt2(), [each], num_train_epochs=1).train()
+        assert fathom.open_run(tmp_path / f"run{number}").layers == [NAME]
+    with pytest.raises(TypeError, match="bugdet"):
+        FathomCallback(tmp_path / "run", bugdet=1)
+
+
+def test_padding_would_change_the_numbers(tmp_path: Path) -> None:
+    # So that the exact comparison above can fail: with padding the spectrum is another.
+    model = gpt2().eval()
+    batch = collate(VALIDATION)
+    rows: list[Tensor] = []
+    handle = model.get_submodule(NAME).register_forward_hook(
+        lambda layer, args, output: rows.append(output.detach())
+    )
+    model(**batch)
+    handle.remove()
+    real = reference.eigenvalues(rows[0][batch["attention_mask"].bool()])
+    padded = reference.eigenvalues(rows[0].flatten(0, 1))
+    assert not np.allclose(real, padded, rtol=1e-3)
+
+
+_DDP = """
+import sys
+import torch, transformers
+from fathom.integrations.transformers import FathomCallback
+
+run, resume = sys.argv[1], sys.argv[2:]
+torch.manual_seed(0)
+config = transformers.GPT2Config(
+    vocab_size=99, n_embd=16, n_layer=1, n_head=2, n_positions=32, bos_token_id=0, eos_token_id=0,
+    resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+)
+
+class Texts(torch.utils.data.Dataset):
+    def __len__(self):
+        return 16
+
+    def __getitem__(self, index):
+        real = (torch.arange(12) < index % 9 + 3).long()
+        ids = (torch.arange(12) * (index + 3) % 90 + 1) * real
+        return {"input_ids": ids, "attention_mask": real, "labels": ids}
+
+trainer = transformers.Trainer(
+    model=transformers.GPT2LMHeadModel(config),
+    args=transformers.TrainingArguments(
+        output_dir="out", use_cpu=True, ddp_backend="gloo", report_to=[], disable_tqdm=True,
+        num_train_epochs=2, per_device_train_batch_size=2, eval_strategy="epoch",
+        save_strategy="steps", save_steps=2,
+    ),
+    train_dataset=Texts(),
+    eval_dataset=Texts(),
+    callbacks=[FathomCallback(run, budget=None)],
+)
+trainer.train(resume_from_checkpoint=resume[0] if resume else None)
+"""
+
+
+def test_under_ddp_the_rows_of_all_ranks_count_and_each_keeps_its_window(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(_DDP)
+    source = Path(fathom.__file__).parents[1]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py"]
+    for arguments in (["run"], ["run", "out/checkpoint-6"]):
+        subprocess.run(
+            [sys.executable, "-W", "ignore", *launch, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"},
+            check=True,
+            timeout=180,
+            capture_output=True,
+        )
+        run = fathom.open_run(tmp_path / "run")
+        assert run.steps == [4, 8]
+        real = sum(index % 9 + 3 for index in range(16))
+        for step in run.steps:
+            snapshot = run.snapshot(step)
+            for readings in (snapshot.train, snapshot.eval):
+                counts = {(reading.samples, reading.rows) for reading in readings.values()}
+                assert counts == {(16, real)}
+    saved = {path.name for path in (tmp_path / "out" / "checkpoint-6").glob("fathom*")}
+    assert saved == {"fathom-0.pt", "fathom-1.pt"}
+
+
+def test_the_script_of_the_page_runs(tmp_path: Path) -> None:
+    told = run_script("transformers.md", tmp_path)
+    assert "[8, 16, 24] " in told
+    run = fathom.open_run(tmp_path / "runs" / "gpt")
+    assert run.steps == [8, 16, 24]
+    assert run.snapshot().eval

@@ -1,0 +1,30 @@
+"""The scripts on the pages of the documentation, as a reader would run them."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import fathom
+
+_ROOT = Path(__file__).parents[1]
+
+
+def run_script(page: str, folder: Path) -> str:
+    """Run the first script of a page in a folder, and return what it prints."""
+    text = (_ROOT / "docs" / page).read_text()
+    script = re.search(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert script is not None, f"{page} has no script"
+    (folder / "script.py").write_text(script[1])
+    source = Path(fathom.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(source)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
