@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from fathom.errors import ClosedError, DamagedRecordError, RunError, RunNotFoundError, warn
-from fathom.store.records import unsealed
+from fathom.store.content import Key, content
 from fathom.store.schema import DATABASE, connect, has_summaries, holds_run
-
-Key = tuple[object, ...]
 
 
 class Database:
@@ -67,7 +65,7 @@ class Database:
             The content, empty where it is damaged.
         """
         try:
-            return dict(unsealed(key, text, checksum, blob))
+            return content(key, text, checksum, blob)
         except DamagedRecordError as error:
             if key not in self._told:
                 self._told.add(key)
@@ -157,7 +155,7 @@ def _marks(values: Sequence[object]) -> str:
 
 def _is_whole(key: Key, text: object, checksum: object, blob: object = b"") -> bool:
     try:
-        unsealed(key, text, checksum, blob)
+        content(key, text, checksum, blob)
     except DamagedRecordError:
         return False
     return True

@@ -19,12 +19,12 @@ from fathom.snapshot import Snapshot
 from fathom.spectral.spectrum import Spectrum, second_moment_rankme
 from fathom.spectral.table import check_statistic
 from fathom.spectral.vectors import check_threshold
+from fathom.store.content import content
 from fathom.store.covariances import read_covariance
 from fathom.store.database import Database
 from fathom.store.records import (
     layer_facts,
     reading_of,
-    unsealed,
 )
 
 
@@ -63,7 +63,8 @@ class StoredRun:
         query = "SELECT name, body, checksum FROM layers ORDER BY position"
         for name, text, checksum in self.database.rows(query):
             body = self.database.body(("layer", name), text, checksum)
-            facts[name] = layer_facts(name, body) if body else _unknown_layer(name)
+            if isinstance(name, str):
+                facts[name] = layer_facts(name, body) if body else _unknown_layer(name)
         return facts
 
     @property
@@ -168,7 +169,7 @@ class StoredRun:
                 f"at step {step} in {phase}. There are: {', '.join(self.layers)}."
             )
         text, checksum, blob = found[0]
-        body = unsealed(("spectrum", step, phase, layer), text, checksum, blob)
+        body = content(("spectrum", step, phase, layer), text, checksum, blob)
         return reading_of(_unknown_layer(layer), phase, body, blob).spectrum
 
     def covariance(
