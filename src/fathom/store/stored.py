@@ -13,6 +13,7 @@ from fathom.errors import (
     RunError,
     RunNotFoundError,
     choose,
+    near,
 )
 from fathom.reading import PHASES, LayerFacts, Reading, Readings
 from fathom.snapshot import Snapshot
@@ -164,9 +165,10 @@ class StoredRun:
         )
         found = list(self.database.rows(query, (step, phase, layer)))
         if not found:
+            there = self._read_at(step, phase)
             raise RunNotFoundError(
-                f"Run.spectrum: layer must be one with a reading, got {layer!r}, which has none "
-                f"at step {step} in {phase}. There are: {', '.join(self.layers)}."
+                f"Run.spectrum: layer must be one of the {len(there)} with a reading at step "
+                f"{step} in {phase}, got {layer!r}. {near(layer, there)}"
             )
         text, checksum, blob = found[0]
         body = content(("spectrum", step, phase, layer), text, checksum, blob)
@@ -306,6 +308,11 @@ class StoredRun:
             output_layer=body.get("output_layer"),
             reasons=body.get("reasons", {}),
         )
+
+    def _read_at(self, step: int, phase: str) -> list[str]:
+        query = "SELECT layer FROM readings WHERE step = ? AND phase = ?"
+        names = {name for (name,) in self.database.rows(query, (step, phase))}
+        return [layer for layer in self.layers if layer in names]
 
     def _snapshot_body(self, step: int) -> dict[str, Any]:
         query = "SELECT body, checksum FROM snapshots WHERE step = ?"
