@@ -1,4 +1,4 @@
-"""What a record holds: a file can be made by anybody, and a right checksum says nothing of types."""
+"""What each record holds: a right checksum says nothing of types, and anybody can make a file."""
 
 import math
 from collections.abc import Callable, Mapping

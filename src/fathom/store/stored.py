@@ -165,10 +165,11 @@ class StoredRun:
         )
         found = list(self.database.rows(query, (step, phase, layer)))
         if not found:
-            there = self._read_at(step, phase)
+            layers = self.layers
+            others = "" if layer in layers else f" {near(layer, layers)}"
             raise RunNotFoundError(
-                f"Run.spectrum: layer must be one of the {len(there)} with a reading at step "
-                f"{step} in {phase}, got {layer!r}. {near(layer, there)}"
+                f"Run.spectrum: layer must be one with a reading, got {layer!r}, which has none "
+                f"at step {step} in {phase}.{others}"
             )
         text, checksum, blob = found[0]
         body = content(("spectrum", step, phase, layer), text, checksum, blob)
@@ -308,11 +309,6 @@ class StoredRun:
             output_layer=body.get("output_layer"),
             reasons=body.get("reasons", {}),
         )
-
-    def _read_at(self, step: int, phase: str) -> list[str]:
-        query = "SELECT layer FROM readings WHERE step = ? AND phase = ?"
-        names = {name for (name,) in self.database.rows(query, (step, phase))}
-        return [layer for layer in self.layers if layer in names]
 
     def _snapshot_body(self, step: int) -> dict[str, Any]:
         query = "SELECT body, checksum FROM snapshots WHERE step = ?"
