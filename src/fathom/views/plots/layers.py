@@ -19,6 +19,7 @@ from fathom.views.plots.canvas import Canvas, canvas, legend, message
 from fathom.views.plots.quantities import QUANTITIES
 from fathom.views.plots.series import (
     Series,
+    observed_last,
     phase_of,
     series_of,
     shared_title,
@@ -75,7 +76,7 @@ def draw_layers(
     on = canvas(ax, theme=theme, size=size, where=_WHERE)
     series = series_of(runs, steps, look=on.look, where=_WHERE)
     snapshots = [each.run.snapshot(each.step, threshold=threshold) for each in series]
-    phase = phase_of(phase, snapshots, where=_WHERE)
+    phase = phase_of(phase, observed_last(series, snapshots), where=_WHERE)
     drawn = [
         _read(each, snapshot, layers, phase=phase, statistic=statistic, threshold=threshold)
         for each, snapshot in zip(series, snapshots, strict=True)
@@ -89,8 +90,7 @@ def draw_layers(
     _scale(axes, statistic)
     if not any(each.known.any() for each in drawn):
         seen = any(snapshot.phase(phase) for snapshot in snapshots)
-        name = QUANTITIES[statistic].name
-        words = f"No finite {name} was read" if seen else "No layer was observed"
+        words = f"{QUANTITIES[statistic].none} was read" if seen else "No layer was observed"
         message(axes, on.look, f"{words} in the {phase} phase")
     uncounted = _uncounted(snapshots, layers, phase) if statistic == "saturation" else []
     for place in uncounted:
@@ -117,7 +117,7 @@ def _read(
     numbers = run.statistic(statistic, phase=phase, threshold=threshold, steps=[series.step])[0]
     of_layer = dict(zip(run.layers, numbers.tolist(), strict=True))
     values = np.array([of_layer.get(name, np.nan) for name in layers], dtype=np.float64)
-    values[~np.isfinite(values)] = np.nan
+    values[~QUANTITIES[statistic].shows(values)] = np.nan
     return _Drawn(
         series,
         values,
@@ -230,12 +230,7 @@ def _legend(on: Canvas, drawn: Sequence[_Drawn], *, aside: str, never: int) -> N
         entries.append((nothing, "gap: no value"))
     if never:
         entries.append((nothing, f"{never} more never observed"))
-    place = (
-        {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
-        if on.own
-        else {"loc": "best"}
-    )
-    legend(on.axes[0], on.look, entries, **place)
+    legend(on.axes[0], on.look, entries, **on.beside)
 
 
 def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:
