@@ -51,6 +51,14 @@ class Driven:
                 return
         raise AssertionError(f"{words} never came, but:\n{self.text}")
 
+    async def points(self, word: str) -> None:
+        """Wait until the line under the cursor begins with a word."""
+        for _ in range(600):
+            if self.reversed == word:
+                return
+            await self.pilot.pause(0.05)
+        raise AssertionError(f"the cursor never was on {word}, but:\n{self.text}")
+
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
         await self.pilot.pause()
@@ -62,7 +70,8 @@ def drive(
     """Run the app at a path while the scene plays."""
 
     async def play() -> None:
-        app = Top(path, light=light, pause=0.02)
+        # Looks without a pause keep the process busy, and every key waits until it is not.
+        app = Top(path, light=light, pause=0.1)
         async with app.run_test(size=size) as pilot:
             await scene(Driven(app, pilot))
         assert app.return_code in (0, None)

@@ -25,7 +25,7 @@ import logging
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from operator import index
@@ -107,6 +107,21 @@ def choose(value: str, choices: tuple[str, ...], *, where: str) -> None:
         nearest = get_close_matches(str(value), choices, n=1)
         fix = f" Did you mean {nearest[0]!r}?" if nearest else ""
         raise ArgumentError(f"{where} must be one of {', '.join(choices)}, got {value!r}.{fix}")
+
+
+def near(name: str, names: Sequence[str]) -> str:
+    """Say which names there are, of many those that are most like a wrong one.
+
+    Args:
+        name: What came; no layer's name is empty but that of the model itself.
+        names: What there is.
+
+    Returns:
+        A sentence with at most five.
+    """
+    some = get_close_matches(name, names, n=5, cutoff=0.4) or names[:5]
+    listed = ", ".join(each or "(model)" for each in some)
+    return f"There are: {listed}." if some else "There are none yet."
 
 
 def whole_number(value: object, *, where: str) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from fathom.errors import choose
 from fathom.listing import html_listing, is_beyond, layer_rows
 from fathom.reading import AVERAGED_KINDS, PHASES, Phase, Readings
+from fathom.spectral.spectrum import PROVISIONAL_BELOW
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -274,8 +275,9 @@ _MEASURED = tuple(each.name for each in fields(Measured))
 
 _ADVICE = {
     "provisional": (
-        "provisional: fewer than 10 rows per width, so the dimension is too low; show the layer "
-        "more samples between snapshots, or read more of them with a larger budget"
+        f"provisional: fewer than {PROVISIONAL_BELOW} rows per width, so the dimension is too "
+        "low; show the layer more samples between snapshots, or read more of them with a larger "
+        "budget"
     ),
     "coarse": (
         "coarse: the activations' type is too coarse for their mean, so the dimension is too high; "

@@ -89,6 +89,8 @@ def test_the_ending_says_the_form(runs: Path, plot: Plot, name: str, head: bytes
         (["nowhere", "layers", "-o", "noending"], "got 'noending'"),
         (["one", "layers", "-o", "no/where.svg"], "must be writable, got no/where.svg"),
         (["one", "layer"], "got 'layer'. Did you mean 'layers'?"),
+        (["one"], "PLOT must follow the runs, got 'one' alone. It is one of layers, "),
+        (["layers"], "RUN must stand before the plot, got layers alone"),
         (["layers", "one"], "PLOT, which follows the runs, must be one of layers, "),
         (["nowhere", "layers"], "must be the folder of a run, got nowhere"),
         (["one", "spectrum"], "--layer must name a layer for spectrum, got none"),
@@ -111,3 +113,9 @@ def test_a_wrong_use_is_one_line_and_writes_nothing(
     assert message in err
     assert err.count("\n") == 1
     assert sorted(each.name for each in runs.iterdir()) == before
+
+
+def test_a_folder_s_name_never_reaches_the_terminal_as_it_is(runs: Path, plot: Plot) -> None:
+    name = "\x1b]0;owned\x07.svg"
+    assert plot("one", "layers", "-o", name) == (0, "\\x1b]0;owned\\x07.svg\n", "")
+    assert (runs / name).is_file()

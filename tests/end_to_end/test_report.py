@@ -1,5 +1,7 @@
 import json
+import os
 import re
+import subprocess
 import sys
 from base64 import b64encode
 from datetime import UTC, datetime
@@ -166,3 +168,37 @@ def test_of_a_run_too_long_for_that_some_steps_are_shown_and_the_report_says_so(
         (document,) = held(report([opened]))["runs"]
     assert document["recorded"] == 4
     assert document["steps"] == [0, 20, 30]
+
+
+def test_the_command_prints_no_escape_of_a_name(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in ("report", "export"):
+        path = tmp_path / f"\x1b]0;owned\x07.{command}"
+        assert ended(monkeypatch, command, run, "-o", path) == 0
+        out = capsys.readouterr().out
+        assert f"\\x1b]0;owned\\x07.{command}: " in out
+        assert "\x1b" not in out
+        assert path.is_file()
+
+
+def test_standard_output_of_any_encoding_gets_the_bytes_of_a_file(run: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from fathom.cli.main import main; main()",
+            "report",
+            run,
+            "-o",
+            "-",
+        ],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    page = done.stdout.decode()
+    script = re.search(r'<script type="module">(.*?)</script>', page, re.DOTALL)
+    assert script is not None
+    assert not script[1].isascii()
+    assert b64encode(sha256(script[1].encode()).digest()).decode() in page.split("<style>")[0]

@@ -8,6 +8,7 @@ import typer
 
 from fathom.cli.options import RunPath, Threshold
 from fathom.errors import ArgumentError, choose
+from fathom.text import visible
 from fathom.views.export import COLUMNS, FORMS, export
 from fathom.views.run import open_run
 
@@ -37,4 +38,4 @@ def export_run(
             raise ArgumentError(
                 f"export: --output must be writable, got {path}: {error.strerror or error}."
             ) from error
-    typer.echo(f"{path}: {count:,} rows of {', '.join(COLUMNS)}")
+    typer.echo(f"{visible(str(path))}: {count:,} rows of {', '.join(COLUMNS)}")

@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -12,6 +12,7 @@ from fathom.extras import require
 from fathom.reading import PHASES
 from fathom.spectral.table import STATISTICS, check_statistic
 from fathom.spectral.vectors import check_threshold
+from fathom.text import visible
 from fathom.views.files import replaced
 from fathom.views.look import THEMES
 from fathom.views.run import Run, open_run
@@ -34,7 +35,10 @@ _DOTS_PER_INCH = 150
 
 def plot(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN", help="The folders of one or more runs.")
+        list[Path],
+        typer.Argument(
+            metavar="RUN", default_factory=list, help="The folders of one or more runs."
+        ),
     ],
     kind: Annotated[
         str, typer.Argument(metavar="PLOT", help=f"{', '.join(_OPTIONS)}: the last word.")
@@ -64,6 +68,8 @@ def plot(
 
     Example: fathom plot runs/demo layers --step 0 --step 11 -o layers.svg
     """
+    if not runs:
+        _refuse_alone(kind)
     choose(kind, tuple(_OPTIONS), where="plot: PLOT, which follows the runs,")
     form = _form(output)
     options = {
@@ -88,7 +94,19 @@ def plot(
             raise ArgumentError(
                 f"plot: --output must be writable, got {path}: {error.strerror or error}."
             ) from error
-    typer.echo(str(path))
+    typer.echo(visible(str(path)))
+
+
+def _refuse_alone(word: str) -> NoReturn:
+    if word in _OPTIONS:
+        raise ArgumentError(
+            f"plot: RUN must stand before the plot, got {word} alone. "
+            f"For example: fathom plot runs/demo {word}"
+        )
+    raise ArgumentError(
+        f"plot: PLOT must follow the runs, got {word!r} alone. It is one of "
+        f"{', '.join(_OPTIONS)}; for example: fathom plot {word} layers"
+    )
 
 
 def _form(output: Path | None) -> str:

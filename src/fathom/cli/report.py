@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fathom.errors import ArgumentError
-from fathom.text import size
+from fathom.text import size, visible
 from fathom.views.report import report, write_report
 from fathom.views.run import open_run
 
@@ -29,7 +29,8 @@ def report_runs(
     with ExitStack() as stack:
         opened = [stack.enter_context(open_run(run)) for run in runs]
         if output == Path("-"):
-            sys.stdout.write(report(opened))
+            # In another encoding the scripts would not be those whose hashes the page allows.
+            sys.stdout.buffer.write(report(opened).encode())
             return
         path = output or Path("-".join(run.resolve().name for run in runs) + ".html")
         try:
@@ -38,4 +39,4 @@ def report_runs(
             raise ArgumentError(
                 f"report: --output must be writable, got {path}: {error.strerror or error}."
             ) from error
-    typer.echo(f"{path}: {size(written)}")
+    typer.echo(f"{visible(str(path))}: {size(written)}")

@@ -19,7 +19,7 @@ from fathom.spectral.table import SPECTRAL_STATISTICS, Statistics
 
 # Intrinsic dimension found over the true one, flat spectrum of width 256: 0.93 at 2 rows per
 # width, 0.99 at 10, 0.992 at 20.
-_PROVISIONAL_BELOW = 10
+PROVISIONAL_BELOW = 10
 SETTLED_FROM = 20
 
 # A hundredth of the last percent of the variance. In bf16 at means of 10 times the spread, 5e-4,
@@ -127,7 +127,7 @@ class Spectrum:
         """
         if self.rounding > _COARSE_ABOVE:
             return "coarse"
-        if self.rows_per_width < _PROVISIONAL_BELOW:
+        if self.rows_per_width < PROVISIONAL_BELOW:
             return "provisional"
         return "settled" if self.rows_per_width >= SETTLED_FROM else "settling"
 

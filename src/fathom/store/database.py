@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from fathom.errors import ClosedError, DamagedRecordError, RunError, warn
+from fathom.store.content import Key, content
 from fathom.store.opening import Opened, opened
-from fathom.store.records import unsealed
 from fathom.store.schema import DATABASE, has_summaries
-
-Key = tuple[object, ...]
 
 
 class Database:
@@ -96,7 +94,7 @@ class Database:
             The content, empty where it is damaged.
         """
         try:
-            return dict(unsealed(key, text, checksum, blob))
+            return content(key, text, checksum, blob)
         except DamagedRecordError as error:
             if key not in self._told:
                 self._told.add(key)
@@ -187,7 +185,7 @@ def _marks(values: Sequence[object]) -> str:
 
 def _is_whole(key: Key, text: object, checksum: object, blob: object = b"") -> bool:
     try:
-        unsealed(key, text, checksum, blob)
+        content(key, text, checksum, blob)
     except DamagedRecordError:
         return False
     return True

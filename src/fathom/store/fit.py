@@ -6,7 +6,7 @@ from pathlib import Path
 from fathom.errors import RunError
 from fathom.reading import LayerFacts
 from fathom.settings import Settings
-from fathom.store.records import unsealed
+from fathom.store.content import content
 
 # Settings that decide what a row is: numbers before and after a change do not compare.
 _SAME_ON_RESUME = ("conv", "timesteps", "downsample")
@@ -35,20 +35,20 @@ def check_fit(
     ).fetchone()
     if last is None:
         return
-    before = unsealed(("session", last[0]), last[1], last[2])["settings"]
+    before = content(("session", last[0]), last[1], last[2]).get("settings", {})
     now = settings.as_dict()
     for name in _SAME_ON_RESUME:
-        if before[name] != now[name]:
+        if before.get(name) != now[name]:
             raise RunError(
-                f"watch: {name} must be {before[name]!r}, with which {folder} was recorded, got "
-                f"{now[name]!r}. Pass the same, or another path."
+                f"watch: {name} must be {before.get(name)!r}, with which {folder} was recorded, "
+                f"got {now[name]!r}. Pass the same, or another path."
             )
     _check_layers(connection, folder, layers)
 
 
 def _check_layers(connection: sqlite3.Connection, folder: Path, layers: list[LayerFacts]) -> None:
     rows = connection.execute("SELECT name, body, checksum FROM layers")
-    widths = {name: unsealed(("layer", name), body, seal)["width"] for name, body, seal in rows}
+    widths = {name: content(("layer", name), body, seal)["width"] for name, body, seal in rows}
     if widths and widths.keys().isdisjoint(facts.name for facts in layers):
         raise RunError(
             f"watch: model must have a layer of the run at {folder}, got one without any of "

@@ -58,7 +58,13 @@ def unsealed(key: tuple[object, ...], text: Any, checksum: object, blob: Any = b
             f"run: record must match its checksum, got damaged bytes at {' '.join(map(str, key))}. "
             "The rest of the run is readable; the record itself is lost unless you have a copy."
         )
-    return json.loads(text)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedRecordError(
+            f"run: record must be JSON, got at {' '.join(map(str, key))}: {error}. "
+            "fathom did not write it. The rest of the run is readable."
+        ) from error
 
 
 def packed(eigenvalues: Tensor) -> bytes:

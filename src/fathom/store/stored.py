@@ -13,18 +13,19 @@ from fathom.errors import (
     RunError,
     RunNotFoundError,
     choose,
+    near,
 )
 from fathom.reading import PHASES, LayerFacts, Reading, Readings
 from fathom.snapshot import Snapshot
 from fathom.spectral.spectrum import Spectrum, second_moment_rankme
 from fathom.spectral.table import check_statistic
 from fathom.spectral.vectors import check_threshold
+from fathom.store.content import content
 from fathom.store.covariances import read_covariance
 from fathom.store.database import Database
 from fathom.store.records import (
     layer_facts,
     reading_of,
-    unsealed,
 )
 
 
@@ -63,7 +64,8 @@ class StoredRun:
         query = "SELECT name, body, checksum FROM layers ORDER BY position"
         for name, text, checksum in self.database.rows(query):
             body = self.database.body(("layer", name), text, checksum)
-            facts[name] = layer_facts(name, body) if body else _unknown_layer(name)
+            if isinstance(name, str):
+                facts[name] = layer_facts(name, body) if body else _unknown_layer(name)
         return facts
 
     @property
@@ -163,12 +165,14 @@ class StoredRun:
         )
         found = list(self.database.rows(query, (step, phase, layer)))
         if not found:
+            layers = self.layers
+            others = "" if layer in layers else f" {near(layer, layers)}"
             raise RunNotFoundError(
                 f"Run.spectrum: layer must be one with a reading, got {layer!r}, which has none "
-                f"at step {step} in {phase}. There are: {', '.join(self.layers)}."
+                f"at step {step} in {phase}.{others}"
             )
         text, checksum, blob = found[0]
-        body = unsealed(("spectrum", step, phase, layer), text, checksum, blob)
+        body = content(("spectrum", step, phase, layer), text, checksum, blob)
         return reading_of(_unknown_layer(layer), phase, body, blob).spectrum
 
     def covariance(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fathom.reading import AVERAGED_KINDS
 from fathom.snapshot import by_reason
+from fathom.spectral.spectrum import PROVISIONAL_BELOW
 from fathom.store.summary import STATUSES
 from fathom.store.timeline import Timeline
 
@@ -166,8 +167,8 @@ _high = _about("high", lambda step: step.judged & (step.saturation > HIGH), f"ab
 _provisional = _about(
     "provisional",
     lambda step: step.status == _PROVISIONAL,
-    "provisional, with fewer than 10 rows per width, so that the dimension is too low: "
-    "not judged here",
+    f"provisional, with fewer than {PROVISIONAL_BELOW} rows per width, so that the dimension is "
+    "too low: not judged here",
 )
 _coarse = _about(
     "coarse",

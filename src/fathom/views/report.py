@@ -5,7 +5,6 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from fathom.reading import PHASES
 from fathom.views.assets import INDEX, LIBRARY, MODULES, STYLES, asset
 from fathom.views.document import Document, json_text, run_document, spectrum_document
 from fathom.views.files import replaced
+from fathom.views.names import run_names
 from fathom.views.run import Run
 
 # The steps of a run whose spectra a report holds: the first, one in the middle and the last.
@@ -57,7 +57,7 @@ def report(runs: Sequence[Run], *, made: datetime | None = None) -> str:
     """
     if not runs:
         raise ArgumentError("report: runs must hold at least one run, got none.")
-    names = _names([run.path for run in runs])
+    names = run_names([run.path for run in runs])
     data: Document = {
         "kind": "report",
         "title": " and ".join(names),
@@ -93,23 +93,6 @@ def _some(steps: Sequence[int]) -> list[int]:
     last = len(steps) - 1
     places = {round(last * part / (_SPECTRA - 1)) for part in range(_SPECTRA)} if steps else set()
     return [steps[place] for place in sorted(places)]
-
-
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Return what to call each run: its folder, with as much of the way there as tells it apart."""
-    ways = [path.resolve().parts for path in paths]
-    names: list[str] = []
-    for way in ways:
-        others = [other for other in ways if other != way]
-        name = next(
-            "/".join(way[-length:])
-            for length in range(1, len(way) + 1)
-            if length == len(way) or all(other[-length:] != way[-length:] for other in others)
-        )
-        # A run that is given twice is compared with itself.
-        numbered = (f"{name} ({number})" for number in count(2))
-        names.append(name if name not in names else next(n for n in numbered if n not in names))
-    return names
 
 
 def _page(data: Mapping[str, Any]) -> str:

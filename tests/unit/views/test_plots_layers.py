@@ -67,7 +67,7 @@ def test_the_line_is_the_statistic_of_the_run(trained: Path, statistic: str, pha
         axes = run.plot.layers(statistic=statistic, phase=phase)
         expected = run.statistic(statistic, phase=phase)[-1]
     np.testing.assert_array_equal(
-        values_of(axes), np.where(np.isfinite(expected), expected, np.nan)
+        values_of(axes), np.where(QUANTITIES[statistic].shows(expected), expected, np.nan)
     )
     assert axes.get_ylabel() == QUANTITIES[statistic].label
     assert phase in axes.get_title("left")
@@ -233,7 +233,8 @@ def test_where_nothing_is_finite_it_says_so(tmp_path: Path) -> None:
     axes = run_of(tmp_path / "run", made_reading("a", dimension=4)).plot.layers(
         statistic="condition_number"
     )
-    assert axes.texts[0].get_text() == "No finite condition number was read in the eval phase"
+    said = axes.texts[0].get_text()
+    assert said == "No finite condition number above 0 was read in the eval phase"
     figure_of(axes).savefig(io.BytesIO(), format="png")
 
 

@@ -1,12 +1,10 @@
 """Labels are short, and no two of them are the same."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fathom.views.plots.names import plain, run_names, short_names
+from fathom.views.plots.names import plain, short_names
 
 _PARTS = st.lists(st.sampled_from(["a", "attention", "attached", "0", "1", "x" * 40]), max_size=6)
 
@@ -43,10 +41,3 @@ def test_initials_that_would_be_the_same_are_cut_instead() -> None:
 )
 def test_text_is_shown_as_it_is(text: str, shown: str) -> None:
     assert plain(text) == shown
-
-
-def test_runs_are_called_by_as_much_of_their_path_as_differs() -> None:
-    paths = [Path("/runs/a/seed0"), Path("/runs/b/seed0"), Path("/runs/b/seed1")]
-    assert run_names(paths) == ["a/seed0", "b/seed0", "b/seed1"]
-    assert run_names(paths[1:]) == ["seed0", "seed1"]
-    assert run_names([paths[0], paths[0]]) == ["seed0", "seed0"]

@@ -126,6 +126,9 @@ def test_a_wrong_layer_is_answered_with_those_near_it(tmp_path: Path) -> None:
         run.plot.spectrum("clasifier")
     assert "layer must be one of the 301 of" in str(refused.value)
     assert "got 'clasifier'. There are: classifier." in str(refused.value)
+    with pytest.raises(fathom.RunNotFoundError, match=r"There are: classifier\.") as named:
+        run.spectrum("clasifier")
+    assert len(str(named.value)) < 300
     with pytest.raises(fathom.ArgumentError, match="feature") as refused:
         run.plot.spectrum("feature.17")
     assert "features.17" in str(refused.value)

@@ -194,3 +194,16 @@ def test_the_nearest_step_before_is_shown(history: History) -> None:
     assert [history.place(step) for step in (-100, -3, 4, 5, 8, 9, 100, None)] == [
         *(0, 0, 0, 1, 1, 2, 2, 2)
     ]
+
+
+@pytest.mark.parametrize("sort", ["width", "dimension", "saturation", "change"])
+def test_layers_without_the_number_are_last_whichever_way(history: History, sort: str) -> None:
+    values = {"low": 0.1, "unknown": NAN, "high": -0.9 if sort == "change" else 0.9}
+    rows = [
+        replace(ROW, label=label, width=value, at_least=value, saturation=value, change=value)
+        for label, value in values.items()
+    ]
+    board = Board(history, 0, "eval")
+    board.__dict__["rows"] = rows
+    assert [row.label for row in board.layers(sort=sort)] == ["high", "low", "unknown"]
+    assert [row.label for row in board.layers(sort=sort, turned=True)] == ["low", "high", "unknown"]

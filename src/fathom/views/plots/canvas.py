@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from fathom.errors import ArgumentError, choose
 from fathom.views.look import DARK, LIGHT, THEMES, Look
@@ -65,6 +66,14 @@ class Canvas:
     look: Look
     axes: tuple[Axes, ...]
     own: bool
+
+    @property
+    def beside(self) -> dict[str, Any]:
+        """Where a legend stands: to the right, where the figure makes room for it."""
+        engine = figure_of(self.axes[0]).get_layout_engine()
+        if self.own or isinstance(engine, ConstrainedLayoutEngine):
+            return {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
+        return {"loc": "best"}
 
     def settle(self) -> None:
         """Give the axes of an own figure the size that its legends leave them."""

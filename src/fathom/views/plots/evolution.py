@@ -12,17 +12,16 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from fathom.errors import choose
 from fathom.reading import PHASES
 from fathom.spectral.table import check_statistic
 from fathom.store.stored import StoredRun
 from fathom.store.summary import STATUSES
 from fathom.store.timeline import Timeline
 from fathom.views.look import COLORMAP, WORDS, Look
+from fathom.views.names import run_labels
 from fathom.views.plots.canvas import FONT, Canvas, canvas, figure_of, legend, message
-from fathom.views.plots.names import run_names
 from fathom.views.plots.quantities import QUANTITIES
-from fathom.views.plots.series import threshold_words
+from fathom.views.plots.series import phase_of, threshold_words
 from fathom.views.plots.ticks import name_layers, step_ticks
 
 _WHERE = "evolution"
@@ -66,11 +65,10 @@ def draw_evolution(
         The axes.
     """
     check_statistic(statistic, where=f"{_WHERE}: statistic")
-    if phase is not None:
-        choose(phase, PHASES, where=f"{_WHERE}: phase")
     recorded = _RECORDED.get(statistic) if threshold is None else None
     timeline = Timeline(run, most=_MOST if recorded else _MOST_COMPUTED)
-    phase = phase or _usual_phase(timeline)
+    numbers = timeline.last.numbers["phase"] if timeline.last else ()
+    phase = phase_of(phase, {PHASES[place] for place in numbers}, where=_WHERE)
     layers = timeline.layers
     size = (8.5, min(max(1.9 + 0.15 * len(layers), 3.9), 10))
     on = canvas(ax, theme=theme, size=size, where=_WHERE)
@@ -88,11 +86,10 @@ def draw_evolution(
         axes.set_xlim(edges[0], edges[-1])
     else:
         seen = np.isfinite(timeline.numbers("status", phase=phase)).any()
-        name = QUANTITIES[statistic].name
-        what = f"No finite {name} was read" if seen else "No layer was observed"
+        what = f"{QUANTITIES[statistic].none} was read" if seen else "No layer was observed"
         message(axes, on.look, f"{what} in the {phase} phase")
     on.title(
-        *run_names([run.path]),
+        *run_labels([run.path]),
         phase,
         threshold_words([run], threshold) if with_threshold else "",
         above=lines,
@@ -100,11 +97,6 @@ def draw_evolution(
     on.settle()
     name_layers(axes.yaxis, layers)
     return axes
-
-
-def _usual_phase(timeline: Timeline) -> str:
-    seen = [p for p in PHASES if np.isfinite(timeline.numbers("status", phase=p)).any()]
-    return "train" if seen == ["train"] else "eval"
 
 
 def _read(timeline: Timeline, *, statistic: str, phase: str, threshold: float | None) -> _Cells:
@@ -121,9 +113,7 @@ def _read(timeline: Timeline, *, statistic: str, phase: str, threshold: float | 
         values = timeline.run.statistic(
             statistic, phase=phase, threshold=threshold, steps=timeline.steps
         )
-    known = np.isfinite(values)
-    if QUANTITIES[statistic].scale == "log":
-        known &= values > 0
+    known = QUANTITIES[statistic].shows(values)
     is_bound = np.isfinite(bounds)
     return _Cells(
         np.where(known, values, bounds),

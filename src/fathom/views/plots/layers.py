@@ -19,6 +19,7 @@ from fathom.views.plots.canvas import Canvas, canvas, legend, message
 from fathom.views.plots.quantities import QUANTITIES
 from fathom.views.plots.series import (
     Style,
+    observed_last,
     phase_of,
     series_of,
     shared_title,
@@ -75,7 +76,7 @@ def draw_layers(
     on = _canvas(layers, ax=ax, theme=theme)
     series = series_of(runs, steps, look=on.look, where=_WHERE)
     snapshots = [each.run.snapshot(each.step, threshold=threshold) for each in series]
-    phase = phase_of(phase, snapshots, where=_WHERE)
+    phase = phase_of(phase, observed_last(series, snapshots), where=_WHERE)
     drawn = []
     for each, snapshot in zip(series, snapshots, strict=True):
         run = each.run
@@ -113,7 +114,7 @@ def draw_snapshot(snapshot: Snapshot, *, phase: str, theme: str | None = None) -
 
 def _canvas(layers: Sequence[str], *, ax: Axes | None, theme: str | None) -> Canvas:
     tall = 3.6 + min(label_height(layers), 2.2)
-    size = (min(max(0.15 * len(layers) + 3.4, 7.5), 14), tall)
+    size = (min(max(0.15 * len(layers) + 3.4, 8.4), 14), tall)
     return canvas(ax, theme=theme, size=size, where=_WHERE)
 
 
@@ -132,8 +133,7 @@ def _draw(
     _scale(axes, statistic)
     if not any(each.known.any() for each in drawn):
         seen = any(snapshot.phase(phase) for snapshot in snapshots)
-        name = QUANTITIES[statistic].name
-        words = f"No finite {name} was read" if seen else "No layer was observed"
+        words = f"{QUANTITIES[statistic].none} was read" if seen else "No layer was observed"
         message(axes, on.look, f"{words} in the {phase} phase")
     uncounted = _uncounted(snapshots, layers, phase) if statistic == "saturation" else []
     for place in uncounted:
@@ -158,7 +158,7 @@ def _read(
 ) -> _Drawn:
     readings = snapshot.phase(phase)
     values = np.array([of_layer.get(name, np.nan) for name in layers], dtype=np.float64)
-    values[~np.isfinite(values)] = np.nan
+    values[~QUANTITIES[statistic].shows(values)] = np.nan
     return _Drawn(
         style,
         label,
@@ -272,12 +272,7 @@ def _legend(on: Canvas, drawn: Sequence[_Drawn], *, aside: str, never: int) -> N
         entries.append((nothing, "gap: no value"))
     if never:
         entries.append((nothing, f"{never} more never observed"))
-    place = (
-        {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
-        if on.own
-        else {"loc": "best"}
-    )
-    legend(on.axes[0], on.look, entries, **place)
+    legend(on.axes[0], on.look, entries, **on.beside)
 
 
 def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:

@@ -16,8 +16,9 @@ from fathom.reading import PHASES
 from fathom.store.stored import StoredRun
 from fathom.store.timeline import Timeline
 from fathom.views.look import WORDS, Look
+from fathom.views.names import run_labels
 from fathom.views.plots.canvas import Canvas, Panels, canvas, figure_of, legend, message
-from fathom.views.plots.names import plain, run_names
+from fathom.views.plots.names import plain
 from fathom.views.plots.series import MOST, Style, styles
 from fathom.views.plots.ticks import step_ticks
 
@@ -28,6 +29,9 @@ _USUAL = 8
 
 # A metric that spans more is drawn on a log axis: of a loss from 2 to 0.002 the end is as telling.
 _ORDERS = 1000
+
+# Of a style's own dashes, and whether it is train: four lines that are told apart in one colour.
+_DASHES = {("-", False): "-", ("-", True): "--", ("--", False): "-.", ("--", True): ":"}
 
 # Past it, matplotlib's own margins overflow.
 _LARGEST = 1e300
@@ -63,7 +67,7 @@ def draw_metrics(
     shown = recorded[:_USUAL] if names is None else tuple(dict.fromkeys(names))
     rows = 1 + len(shown)
     on = canvas(ax, theme=theme, size=(8, 1.2 + 1.45 * rows), rows=rows, where=_WHERE)
-    called = run_names([run.path for run in runs])
+    called = run_labels([run.path for run in runs])
     more = len(recorded) - len(shown)
     aside = f"{len(shown)} of {len(recorded)} metrics" if more and names is None else ""
     on.title(called[0] if len(runs) == 1 else "", aside)
@@ -98,12 +102,7 @@ def _averages(on: Canvas, lines: _Lines) -> None:
                 entries.append((line, ", ".join(part for part in (label, phase) if part)))
     if not entries:
         message(axes, on.look, "No average saturation")
-    place = (
-        {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False}
-        if on.own
-        else {"loc": "best"}
-    )
-    legend(axes, on.look, entries, **place)
+    legend(axes, on.look, entries, **on.beside)
 
 
 def _metric(axes: Axes, name: str, lines: _Lines, look: Look) -> None:
@@ -145,7 +144,7 @@ def _line(
         np.array(steps, dtype=np.float64),
         values,
         color=style.colour,
-        linestyle="--" if is_hollow else "-",
+        linestyle=_DASHES[style.dashes, is_hollow],
         linewidth=1.4,
         marker=style.marker if few else None,
         markersize=4,

@@ -1,10 +1,9 @@
-"""Layer and run names as labels: short, still told apart, and only ever text."""
+"""Layer names as labels: short, still told apart, and only ever text."""
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
-_ELLIPSIS = "…"
+from fathom.views.names import cut
 
 
 def plain(text: str) -> str:
@@ -37,31 +36,14 @@ def short_names(names: Sequence[str], *, most: int = 26) -> tuple[list[str], str
     # An initial may stand for two words: those names keep theirs, and are cut in the middle.
     counts = Counter(shorts)
     shorts = [
-        _cut(short if counts[short] == 1 else rest, most)
+        cut(short if counts[short] == 1 else rest, most)
         for short, rest in zip(shorts, rests, strict=True)
     ]
     counts = Counter(shorts)
     return [
-        short if counts[short] == 1 else f"{_cut(short, most - 6)} #{place}"
+        short if counts[short] == 1 else f"{cut(short, most - 6)} #{place}"
         for place, short in enumerate(shorts, start=1)
     ], prefix
-
-
-def run_names(paths: Sequence[Path]) -> list[str]:
-    """Return what runs are called: the ends of their paths, as long as it takes to differ.
-
-    Args:
-        paths: Their folders.
-
-    Returns:
-        A label for each.
-    """
-    parts = [path.resolve().parts for path in paths]
-    length = 1
-    longest = max(map(len, parts), default=0)
-    while length < longest and len({part[-length:] for part in parts}) < len(set(parts)):
-        length += 1
-    return [_cut("/".join(part[-length:]), 40) for part in parts]
 
 
 def _common_prefix(names: Sequence[str]) -> str:
@@ -84,10 +66,3 @@ def _abbreviated(name: str, most: int) -> str:
         if not part.isdigit():
             parts[place] = part[:1]
     return ".".join(parts)
-
-
-def _cut(name: str, most: int) -> str:
-    if len(name) <= most:
-        return name
-    head = (most - 1) // 3
-    return name[:head] + _ELLIPSIS + name[len(name) - (most - 1 - head) :]

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fathom.views.look import WORDS
 
 _SQUARED = "squared activation units"
@@ -28,6 +31,23 @@ class Quantity:
     def label(self) -> str:
         """The name with the unit."""
         return f"{self.name} ({self.unit})"
+
+    @property
+    def none(self) -> str:
+        """In words, that there is nothing that its axis can show."""
+        return f"No finite {self.name}{' above 0' if self.scale == 'log' else ''}"
+
+    def shows(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell which values its axis can show.
+
+        Args:
+            values: Any.
+
+        Returns:
+            False for nan and the infinities, and on a log axis for what is not above 0.
+        """
+        known = np.isfinite(values)
+        return known & (values > 0) if self.scale == "log" else known
 
 
 QUANTITIES: Mapping[str, Quantity] = MappingProxyType(

@@ -1,7 +1,7 @@
 """What is laid over each other: steps of runs, each with a line that tells it from the others."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +10,7 @@ from fathom.reading import PHASES
 from fathom.snapshot import Snapshot
 from fathom.store.stored import StoredRun
 from fathom.views.look import Look
-from fathom.views.plots.names import run_names
+from fathom.views.names import run_labels
 
 MOST = 14
 """Lines in one plot: more are not told apart."""
@@ -35,12 +35,14 @@ class Series:
     Attributes:
         run: The run.
         step: A recorded step.
+        name: What the run is called.
         label: What tells it from the others; empty where there is one.
         style: Its line.
     """
 
     run: StoredRun
     step: int
+    name: str
     label: str
     style: Style
 
@@ -80,8 +82,8 @@ def series_of(
     """
     wanted = None if steps is None else _whole(steps, where=where)
     pairs = [
-        (run, step)
-        for run in runs
+        (run, name, step)
+        for run, name in zip(runs, run_labels([run.path for run in runs]), strict=True)
         for step in ([run.snapshot().step] if wanted is None else wanted)
     ]
     if not 0 < len(pairs) <= MOST:
@@ -89,44 +91,42 @@ def series_of(
             f"{where}: runs times steps must be 1 to {MOST}, got {len(pairs)}. "
             "evolution() shows every step."
         )
-    names = run_names([run.path for run in runs])
-    called = {id(run): name for run, name in zip(runs, names, strict=True)}
-    several_steps = len({step for _, step in pairs}) > 1
+    several_steps = len({step for *_, step in pairs}) > 1
     return [
         Series(
             run,
             step,
+            name,
             ", ".join(
                 part
                 for part in (
-                    called[id(run)] if len(runs) > 1 else "",
+                    name if len(runs) > 1 else "",
                     f"step {step}" if several_steps else "",
                 )
                 if part
             ),
             style,
         )
-        for (run, step), style in zip(pairs, styles(look, len(pairs)), strict=True)
+        for (run, name, step), style in zip(pairs, styles(look, len(pairs)), strict=True)
     ]
 
 
 def shared_title(series: Sequence[Series]) -> tuple[str, str]:
     """Return the run and the step that all series have in common; else an empty text."""
-    runs = {id(each.run): each.run for each in series}
-    names = run_names([run.path for run in runs.values()])
+    names = {each.name for each in series}
     steps = {each.step for each in series}
     return (
-        names[0] if len(names) == 1 else "",
+        next(iter(names)) if len(names) == 1 else "",
         f"step {next(iter(steps))}" if len(steps) == 1 else "",
     )
 
 
-def phase_of(phase: str | None, snapshots: Iterable[Snapshot], *, where: str) -> str:
+def phase_of(phase: str | None, observed: Collection[str], *, where: str) -> str:
     """Return the phase that is shown: unasked eval, or where only train was observed that.
 
     Args:
         phase: What was asked for.
-        snapshots: Of what is shown.
+        observed: The phases that the last step of what is shown has readings of.
         where: The function, for the message.
 
     Returns:
@@ -138,8 +138,21 @@ def phase_of(phase: str | None, snapshots: Iterable[Snapshot], *, where: str) ->
     if phase is not None:
         choose(phase, PHASES, where=f"{where}: phase")
         return phase
-    usual = {snapshot.usual_phase for snapshot in snapshots}
-    return "train" if usual == {"train"} else "eval"
+    return "train" if "train" in observed and "eval" not in observed else "eval"
+
+
+def observed_last(series: Sequence[Series], snapshots: Sequence[Snapshot]) -> set[str]:
+    """Return the phases that the last step of any run has readings of.
+
+    Args:
+        series: What is shown.
+        snapshots: Of each.
+    """
+    last: dict[str, Snapshot] = {}
+    for each, snapshot in zip(series, snapshots, strict=True):
+        if each.name not in last or snapshot.step > last[each.name].step:
+            last[each.name] = snapshot
+    return {phase for snapshot in last.values() for phase in PHASES if snapshot.phase(phase)}
 
 
 def threshold_words(runs: Iterable[StoredRun], threshold: float | None) -> str:

@@ -1,7 +1,6 @@
 """The eigenvalues of one layer, and their cumulative share with the threshold."""
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -9,13 +8,20 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from fathom.errors import ArgumentError
+from fathom.errors import ArgumentError, near
 from fathom.reading import Reading
 from fathom.store.stored import StoredRun
 from fathom.views.look import WORDS, Look
 from fathom.views.plots.canvas import Panels, canvas, legend, message
 from fathom.views.plots.names import short_names
-from fathom.views.plots.series import Series, Style, phase_of, series_of, shared_title
+from fathom.views.plots.series import (
+    Series,
+    Style,
+    observed_last,
+    phase_of,
+    series_of,
+    shared_title,
+)
 
 _WHERE = "spectrum"
 _HALF = 0.5
@@ -50,7 +56,7 @@ def draw_spectrum(
     values, shares = on.axes
     series = series_of(runs, steps, look=on.look, where=_WHERE)
     snapshots = [each.run.snapshot(each.step, threshold=threshold) for each in series]
-    phase = phase_of(phase, snapshots, where=_WHERE)
+    phase = phase_of(phase, observed_last(series, snapshots), where=_WHERE)
     run, step = shared_title(series)
     on.title(run, short_names([layer], most=56)[0][0], step, phase)
     found = [
@@ -91,11 +97,9 @@ def _known(layer: str, runs: Sequence[StoredRun]) -> str:
     for run in runs:
         layers = run.layers
         if layer not in layers:
-            near = get_close_matches(layer, layers, n=5, cutoff=0.4) or layers[:5]
-            names = ", ".join(name or "(model)" for name in near)
             raise ArgumentError(
                 f"{_WHERE}: layer must be one of the {len(layers)} of {run.path}, got {layer!r}. "
-                f"{f'There are: {names}.' if names else 'It has none yet.'}"
+                f"{near(layer, layers)}"
             )
     return layer
 

@@ -4,26 +4,25 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Input, Static
 
-from fathom.spectral.spectrum import Spectrum
 from fathom.views.look import DARK, Look
-from fathom.views.top.board import SORTS, Board, Row, usual_phase
-from fathom.views.top.feet import chosen_line, keys_line, trouble_lines, why_empty
-from fathom.views.top.head import head, where
-from fathom.views.top.pages import Page, findings_page, help_page, layer_page, metrics_page
-from fathom.views.top.table import LayerTable
+from fathom.views.top.board import SORTS, Board, usual_phase
+from fathom.views.top.overview import Overview, Shown
+from fathom.views.top.page import Page, Say
+from fathom.views.top.pages import findings_page, help_page, layer_page, metrics_page
 from fathom.views.top.themes import LOOKS, theme_of
 from fathom.views.top.watcher import Sight, Watcher
 
 _Read = TypeVar("_Read")
 _SORT_KEYS = {each[0]: each for each in SORTS}
+_OF_THE_LAYERS = ("sort", "filter", "clear")
 
 
 class Top(App[None]):
@@ -31,13 +30,7 @@ class Top(App[None]):
 
     TITLE = "fathom top"
     ENABLE_COMMAND_PALETTE = False
-    CSS = """
-    Screen { background: $background; color: $foreground; }
-    Static { width: 100%; height: auto; }
-    #columns, #chosen, #keys { height: 1; }
-    #filter { display: none; height: 1; border: none; padding: 0 1; background: $surface; }
-    #filter:focus { border: none; }
-    """
+    CSS = "Screen { background: $background; color: $foreground; }"
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", show=False),
@@ -78,18 +71,9 @@ class Top(App[None]):
         self._sort = "order"
         self._turned = False
         self._since = ""
-        self._where, self._head, self._trouble = Static(), Static(), Static()
-        self._columns = Static(id="columns")
-        self._chosen, self._keys = Static(id="chosen"), Static(id="keys")
-        self._table = LayerTable()
+        self._overview = Overview(path)
         self.shown = asyncio.Event()
         """Whether a step of the run is on the screen."""
-        self._filter = Input(placeholder="filter: name, kind or status", id="filter")
-        self._written: dict[Static, Text] = {}
-        # What the page over the layers shows, if there is one; of a layer's, its name and spectrum.
-        self._page: Callable[[], Text] | None = None
-        self._opened: str | None = None
-        self._spectrum: Spectrum | None = None
 
     @property
     def look(self) -> Look:
@@ -100,23 +84,16 @@ class Top(App[None]):
         """Lay the screen out.
 
         Yields:
-            Its parts, from above.
+            The layers.
         """
-        yield self._where
-        yield self._head
-        yield self._trouble
-        yield self._columns
-        yield self._table
-        yield self._chosen
-        yield self._filter
-        yield self._keys
+        yield self._overview
 
     def on_mount(self) -> None:
         """Begin to follow the run."""
         for name, look in LOOKS.items():
             self.register_theme(theme_of(name, look))
         self.theme = "fathom-light" if self._light else "fathom-dark"
-        self._table.focus()
+        self._overview.table.focus()
         self._draw()
         self.run_worker(self._follow())
         self.set_interval(1.0, self._draw_head)
@@ -130,49 +107,43 @@ class Top(App[None]):
         """Lay the head out for the new width."""
         self._draw()
 
-    def on_layer_table_moved(self) -> None:
-        """Tell of the layer under the cursor, and name the columns that there are now."""
-        self._draw_feet()
-
-    async def on_layer_table_opened(self) -> None:
+    def on_layer_table_opened(self) -> None:
         """Show the details of the layer under the cursor."""
-        if self._table.row is not None and self._board is not None:
-            self._opened = self._table.row.facts.name
-            await self._read_spectrum()
-            self._open(self._layer)
+        row = self._overview.table.row
+        if row is not None and self._board is not None:
+            self._open(partial(self._layer, row.facts.name))
 
-    def on_input_changed(self) -> None:
-        """Filter while it is typed."""
-        self._draw()
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Tell whether a key does something here.
 
-    def on_input_submitted(self) -> None:
-        """Go back to the layers that are left."""
-        self._table.focus()
-        self._filter.display = False
+        Args:
+            action: Of the key.
+            parameters: Of the action.
+
+        Returns:
+            False under a page for what would change only the layers, which it hides.
+        """
+        return not (action in _OF_THE_LAYERS and isinstance(self.screen, Page))
 
     def action_help(self) -> None:
         """Say what the keys do."""
-        self._open(help_page)
+        self._open(self._help)
 
     def action_findings(self) -> None:
         """Say what there is to know, in words."""
-        if self._board is not None:
-            self._open(self._findings)
+        self._open(self._findings)
 
     def action_metrics(self) -> None:
         """List the user's metrics."""
-        if self._board is not None:
-            self._open(self._metrics)
+        self._open(self._metrics)
 
     def action_filter(self) -> None:
         """Ask for words."""
-        self._filter.display = True
-        self._filter.focus()
+        self._overview.ask()
 
     def action_clear(self) -> None:
         """Show all layers again."""
-        self._filter.value = ""
-        self.on_input_submitted()
+        self._overview.clear()
 
     def action_sort(self, name: str) -> None:
         """Sort by a column; where it is that one already, the other way round.
@@ -223,8 +194,6 @@ class Top(App[None]):
                 self._since = time.strftime("%H:%M")
             if before is None or self._sight.history is not before.history:
                 self._draw()
-                await self._read_spectrum()
-                self._draw_page()
             else:
                 self._draw_head()
             await asyncio.sleep(self._pause)
@@ -232,40 +201,48 @@ class Top(App[None]):
     async def _read(self, what: Callable[[], _Read]) -> _Read:
         return await asyncio.get_running_loop().run_in_executor(self._reader, what)
 
-    async def _read_spectrum(self) -> None:
-        """Read what the page of a layer shows, of the step that is shown now."""
-        board, layer = self._board, self._opened
-        if board is not None and layer is not None:
-            self._spectrum = await self._read(
-                lambda: self._watcher.spectrum(layer, step=board.step, phase=board.phase)
-            )
+    def _open(self, say: Say) -> None:
+        """Show a page, in the place of one that is open."""
+        page = Page(say)
+        if isinstance(self.screen, Page):
+            self.switch_screen(page)
+        else:
+            self.push_screen(page)
 
-    def _open(self, page: Callable[[], Text]) -> None:
-        self._page = page
-        self.push_screen(Page(page()), self._page_left)
+    async def _help(self) -> Text:
+        return help_page()
 
-    def _page_left(self, _: None) -> None:
-        self._page = self._opened = None
-
-    def _findings(self) -> Text:
-        assert self._board is not None
-        assert self._sight is not None
+    async def _findings(self) -> Text:
+        if self._board is None or self._sight is None:
+            return Text(self._overview.note)
         return findings_page(self._board, trouble=self._sight.trouble, look=self.look)
 
-    def _metrics(self) -> Text:
-        assert self._board is not None
+    async def _metrics(self) -> Text:
+        if self._board is None:
+            return Text(self._overview.note)
         return metrics_page(self._board, look=self.look)
 
-    def _layer(self) -> Text:
-        assert self._board is not None
-        for row in self._board.rows:
-            if row.facts.name == self._opened:
-                return layer_page(row, self._board, self._spectrum, look=self.look)
-        return Text("This layer is not in the run any more.")
+    async def _layer(self, name: str) -> Text:
+        board = self._board
+        row = next((row for row in board.rows if row.facts.name == name), None) if board else None
+        if board is None or row is None:
+            return Text("This layer is not in the run any more.")
+        spectrum = await self._read(
+            lambda: self._watcher.spectrum(name, step=board.step, phase=board.phase)
+        )
+        return layer_page(row, board, spectrum, look=self.look)
 
     @property
-    def _note(self) -> str:
-        return why_empty(self._path, self._sight, self._board, words=self._filter.value)
+    def _shown(self) -> Shown:
+        return Shown(
+            self._path,
+            self._sight,
+            self._board,
+            sort=self._sort,
+            turned=self._turned,
+            since=self._since,
+            look=self.look,
+        )
 
     def _draw(self) -> None:
         """Draw everything for the run as it is, and the user's choices."""
@@ -275,49 +252,11 @@ class Top(App[None]):
             if not self._phase_is_chosen:
                 self._phase = usual_phase(history, before=self._phase)
             self._board = Board(history, history.place(self._step), self._phase or "eval")
-        self._table.show(self._rows(), look=self.look, note=self._note)
-        self._draw_head()
-        self._draw_feet()
+        self._overview.show(self._shown)
+        if isinstance(self.screen, Page):
+            self.screen.renew()
         if self._board is not None:
             self.shown.set()
 
     def _draw_head(self) -> None:
-        sight, board, width = self._sight, self._board, self.size.width
-        if sight is not None:
-            text = where(
-                sight, board, since=self._since, look=self.look, now=time.time(), width=width
-            )
-            self._write(self._where, text)
-        self._write(
-            self._head, Text() if board is None else head(board, look=self.look, width=width)
-        )
-        told = sight.trouble if sight is not None and board is not None else ""
-        self._write(self._trouble, trouble_lines(told, look=self.look, width=width))
-        if board is None:
-            self._table.show((), look=self.look, note=self._note)
-
-    def _draw_feet(self) -> None:
-        row = self._table.row
-        heads = self._table.columns.heads(sort=self._sort, turned=self._turned)
-        self._write(self._columns, heads if row is not None else Text())
-        self._write(self._chosen, Text() if row is None else chosen_line(row, self.look))
-        shown = ""
-        if self._filter.value and self._board is not None:
-            shown = f"{len(self._rows())} of {len(self._board.rows)}"
-        self._write(self._keys, keys_line(self.size.width, filtered=shown, look=self.look))
-
-    def _draw_page(self) -> None:
-        if self._page is not None and isinstance(self.screen, Page):
-            self.screen.show(self._page())
-
-    def _write(self, place: Static, text: Text) -> None:
-        """Write a text, unless it stands there already: nothing is sent that is not new."""
-        if self._written.get(place) != text:
-            self._written[place] = text
-            place.update(text)
-            place.display = bool(text) or place.id is not None
-
-    def _rows(self) -> list[Row]:
-        if self._board is None or not self._board.seen:
-            return []
-        return self._board.layers(sort=self._sort, turned=self._turned, words=self._filter.value)
+        self._overview.show_head(self._shown)

@@ -75,17 +75,13 @@ class Row:
         return all(word in text for word in words.casefold().split())
 
 
-def _falling(value: float) -> tuple[bool, float]:
-    return (not math.isfinite(value), -value if math.isfinite(value) else 0.0)
-
-
 SORTS: Mapping[str, Callable[[Row], Any]] = {
     "order": lambda row: 0,
     "name": lambda row: row.label,
-    "width": lambda row: _falling(row.width),
-    "dimension": lambda row: _falling(row.at_least),
-    "saturation": lambda row: _falling(row.saturation),
-    "change": lambda row: _falling(abs(row.change)),
+    "width": lambda row: -row.width,
+    "dimension": lambda row: -row.at_least,
+    "saturation": lambda row: -row.saturation,
+    "change": lambda row: -abs(row.change),
 }
 """How rows can be ordered: numbers fall, a change by its size; equals stay in execution order."""
 
@@ -161,11 +157,15 @@ class Board:
 
         Args:
             sort: A key of `SORTS`.
-            turned: The other way round.
+            turned: The other way round; rows without the number are last all the same.
             words: As for `Row.matches`.
         """
-        found = sorted((row for row in self.rows if row.matches(words)), key=SORTS[sort])
-        return found[::-1] if turned else found
+        key, found = SORTS[sort], [row for row in self.rows if row.matches(words)]
+        known = sorted((row for row in found if not _is_nan(key(row))), key=key)
+        return [
+            *(known[::-1] if turned else known),
+            *(row for row in found if _is_nan(key(row))),
+        ]
 
     def why_empty(self) -> str:
         """Say where there are readings, of a phase that has none here."""
@@ -212,6 +212,10 @@ def usual_phase(history: History, *, before: str | None = None) -> str:
         if phase is not None and history.moments and history.phases[phase].seen[-1]:
             return phase
     return before or "eval"
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _status(place: int) -> str:

@@ -2,18 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 from rich.text import Text
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
-from textual.screen import Screen
-from textual.widgets import Static
 
 from fathom.listing import count_text, number_text
-from fathom.spectral.spectrum import Spectrum
+from fathom.spectral.spectrum import PROVISIONAL_BELOW, SETTLED_FROM, Spectrum
 from fathom.text import visible
 from fathom.views.look import WORDS, Look
 from fathom.views.sparkline import sparkline
@@ -44,47 +38,6 @@ _SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 _LEADING = 5
 
 
-class Page(Screen[None]):
-    """A page of text over the layers, which scrolls."""
-
-    DEFAULT_CSS = """
-    Page Static { width: 100%; height: auto; padding: 0 1; }
-    Page VerticalScroll { scrollbar-size-vertical: 1; }
-    Page #back { dock: bottom; height: 1; }
-    """
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,enter,backspace", "app.pop_screen", show=False)
-    ]
-
-    def __init__(self, text: Text):
-        """Say what it shows.
-
-        Args:
-            text: Its lines.
-        """
-        super().__init__()
-        self._text = Static(text)
-
-    def compose(self) -> ComposeResult:
-        """Lay it out.
-
-        Yields:
-            The text, and how to leave it.
-        """
-        with VerticalScroll():
-            yield self._text
-        yield Static(Text("esc back", "bold"), id="back")
-
-    def show(self, text: Text) -> None:
-        """Replace the text; where it is scrolled to stays.
-
-        Args:
-            text: Its lines.
-        """
-        self._text.update(text)
-
-
 def help_page() -> Text:
     """Say what the keys do and what the columns mean."""
     keys = [Text.assemble((f"{key:<15}", "bold"), words) for key, words in _KEYS]
@@ -93,9 +46,9 @@ def help_page() -> Text:
         "variance; > is a lower bound. Saturation is that over the width. change and trend are of "
         "the saturation, since the first step that has one; a trend is as high as the difference "
         f"between its lowest and highest, and at least {LEAST}.",
-        "provisional: fewer than 10 rows per width, so the dimension is too low. settling: fewer "
-        "than 50. coarse: the type of the activations is too coarse for their mean. Where there is "
-        "no room for the word, "
+        f"provisional: fewer than {PROVISIONAL_BELOW} rows per width, so the dimension is too low. "
+        f"settling: fewer than {SETTLED_FROM}. coarse: the type of the activations is too coarse "
+        "for their mean. Where there is no room for the word, "
         + " and ".join(f"{mark} behind the number is {word}" for word, mark in MARKS.items())
         + ".",
     )

@@ -54,6 +54,7 @@ class LayerTable(ScrollView, can_focus=True):
         self._look: Look = DARK
         self._chosen: str | None = None
         self._cursor = 0
+        self._height = 0  # of which the user has seen the lines last
         # Each line's row and place in it, each row's first line, and the rows that were drawn.
         self._lines: list[tuple[int, int]] = []
         self._firsts: list[int] = []
@@ -135,6 +136,7 @@ class LayerTable(ScrollView, can_focus=True):
         anchor = self._anchor()
         self._lay_out()
         self._return_to(anchor)
+        self._height = self.size.height
         self.refresh()
 
     def on_focus(self) -> None:
@@ -197,7 +199,7 @@ class LayerTable(ScrollView, can_focus=True):
         if not self._rows or (top == 0 and self._chosen is None):
             return None
         at = self._firsts[self._cursor] - top
-        if self._chosen is not None and 0 <= at < self.size.height:
+        if self._chosen is not None and 0 <= at < self._height:
             return self._chosen, at
         if top == 0:
             return None
@@ -212,4 +214,7 @@ class LayerTable(ScrollView, can_focus=True):
         name, at = anchor
         for place, row in enumerate(self._rows):
             if row.facts.name == name:
-                self.scroll_to(y=max(self._firsts[place] - at, 0), animate=False, force=True)
+                # In less room the line may have been below the last; the end of the row is seen.
+                first, last = self._first_and_last(place)
+                at = min(at, self.size.height - (last - first + 1))
+                self.scroll_to(y=max(first - at, 0), animate=False, force=True)
