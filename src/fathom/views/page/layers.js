@@ -7,11 +7,12 @@ import { called, described, dimension, elided, several, share, WORDS, count } fr
 const HEIGHT = 230, TOP = 36, AXIS = 46, LETTER = 6.6;
 const LABEL = 26; // characters of a layer's name under its bar
 
-/** The chart; it draws itself anew for every view and keeps the keyboard's place in it. */
+/** The chart; it draws itself anew for every view and keeps the keyboard's layer in it. */
 export class LayerChart {
   /** @param {(layer: string) => void} choose Called with the layer that the reader chooses. */
   constructor(choose) {
     this.choose = choose;
+    /** The layer that is pointed at, by name: another snapshot may have it at another place. */
     this.cursor = null;
     this.legend = element("div", { class: "legend" });
     this.axis = drawn("svg", { class: "axis", "aria-hidden": "true" });
@@ -54,7 +55,7 @@ export class LayerChart {
       drawn("g", { "aria-hidden": "true" }, this.averages(wide), labels),
     );
     this.drawLegend();
-    this.point(document.activeElement === this.plot ? this.cursor : null);
+    this.point(document.activeElement === this.plot ? this.pointed() : null);
   }
 
   /** One layer: its bars, and what a screen reader says of it. */
@@ -147,9 +148,9 @@ export class LayerChart {
         element("span", { class: "key" }, pattern(style), meaning)));
   }
 
-  /** Point at a layer: mark it, and tell its numbers below. */
+  /** Point at the layer at a place: mark it, and tell its numbers below. */
   point(place) {
-    this.cursor = place;
+    this.cursor = place === null ? null : this.view.layers[place];
     const shown = place ?? this.chosen();
     this.cursorMark.setAttribute("visibility", place === null ? "hidden" : "visible");
     if (place !== null) this.cursorMark.setAttribute("x", place * this.slot);
@@ -172,7 +173,16 @@ export class LayerChart {
   }
 
   chosen() {
-    const place = this.view.layers.indexOf(this.view.layer);
+    return this.placeOf(this.view.layer);
+  }
+
+  /** Where the cursor is; of a layer that is no longer there, where the choice is. */
+  pointed() {
+    return this.placeOf(this.cursor) ?? this.chosen() ?? 0;
+  }
+
+  placeOf(layer) {
+    const place = this.view.layers.indexOf(layer);
     return place < 0 ? null : place;
   }
 
@@ -182,7 +192,7 @@ export class LayerChart {
   }
 
   pressed(event) {
-    const last = this.view.layers.length - 1, now = this.cursor ?? 0;
+    const last = this.view.layers.length - 1, now = this.pointed();
     const there = { ArrowLeft: now - 1, ArrowRight: now + 1, ArrowUp: now - 1, ArrowDown: now + 1,
       PageUp: now - 10, PageDown: now + 10, Home: 0, End: last }[event.key];
     if (there !== undefined) {
@@ -195,7 +205,7 @@ export class LayerChart {
 
   /** Scroll sideways until the cursor can be seen. */
   reveal() {
-    const left = this.cursor * this.slot, { scrollLeft, clientWidth } = this.scroll;
+    const left = this.pointed() * this.slot, { scrollLeft, clientWidth } = this.scroll;
     if (left < scrollLeft) this.scroll.scrollLeft = left - this.slot;
     else if (left + this.slot > scrollLeft + clientWidth)
       this.scroll.scrollLeft = left + 2 * this.slot - clientWidth;
