@@ -53,7 +53,7 @@ export class RunPage {
     this.end = from.follow(names, {
       run: (name, stamp) => this.announce(name, stamp),
       runs: () => this.problems.forEach((_, name) => this.announce(name, null)),
-      connected: (connected) => header.connected(connected),
+      connected: (problem) => header.connected(problem),
     });
     names.forEach((name) => this.load(name));
   }

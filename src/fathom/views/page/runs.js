@@ -20,9 +20,9 @@ export class RunList {
     this.end = from.follow([], {
       run: () => {},
       runs: () => this.load(),
-      connected: (connected) => {
-        header.connected(connected);
-        if (connected) this.load();
+      connected: (problem) => {
+        header.connected(problem);
+        if (!problem) this.load();
       },
     });
     this.load();
