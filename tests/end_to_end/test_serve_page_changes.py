@@ -1,5 +1,6 @@
 """The live page while what it shows becomes another: layers and runs that come, go and move."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,9 +32,9 @@ def append(writer: Writer, step: int, names: Sequence[str]) -> None:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[Writer]:
+def writing(folder: Path, *, model: str = "made.Up") -> Iterator[Writer]:
     """Write a run by hand."""
-    writer = Writer.open(folder, facts={"model": "made.Up"}, settings=Settings(), layers=[])
+    writer = Writer.open(folder, facts={"model": model}, settings=Settings(), layers=[])
     yield writer
     writer.close()
 
@@ -116,3 +117,101 @@ def test_a_token_of_an_earlier_start_is_told(tmp_path: Path, opening: Opening) -
         expect(page.locator(".lost")).to_have_text("Connection lost, trying again.")
         serving.restart()
         expect(page.locator(".lost")).to_contain_text("open the new link")
+
+
+def test_a_run_that_begins_later_is_offered_to_compare_with(
+    serving: Serving, opening: Opening
+) -> None:
+    run(serving.folder / "one", steps=1, names="a")
+    opened = opening(f"{serving.url}#run=one")
+    page = opened.page
+    others = page.get_by_label("Compare with")
+    expect(page.locator("table.layers tbody tr")).to_have_count(1)
+    expect(others).to_be_hidden()
+    run(serving.folder / "two", steps=1, names="a")
+    expect(others).to_be_visible()
+    # A list that cannot be had now is no reason to forget the one there was.
+    page.route("**/api/runs", lambda route: route.abort())
+    with page.expect_event("requestfailed"):
+        run(serving.folder / "three", steps=1, names="a")
+    expect(others).to_be_visible()
+
+
+def test_a_cursor_in_the_evolution_survives_a_run_that_is_begun_anew(
+    serving: Serving, opening: Opening, tmp_path: Path
+) -> None:
+    def begin_anew(steps: int, names: str) -> None:
+        run(tmp_path / "new", steps=steps, names=names)
+        (serving.folder / "one").rename(tmp_path / f"before {names}")
+        (tmp_path / "new").rename(serving.folder / "one")
+
+    run(serving.folder / "one", steps=6, names="abc")
+    opened = opening(f"{serving.url}#run=one")
+    page = opened.page
+    told = page.locator("#evolution .told")
+    picture = page.locator("#evolution canvas[tabindex]")
+    picture.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowLeft")
+    expect(told).to_contain_text("b, step 4: ")
+    begin_anew(5, "cb")
+    expect(page.locator(".controls output")).to_have_text("step 4 (the last)")
+    expect(told).to_contain_text("b, step 4: ")
+    begin_anew(2, "a")
+    expect(page.locator(".controls output")).to_have_text("step 1 (the last)")
+    expect(page.locator("table.layers tbody tr")).to_have_count(1)
+    expect(told).to_be_empty()
+    assert [each for each in opened.complaints if "404" not in each] == []
+
+
+def test_the_picture_of_another_run_takes_the_place_of_the_one_before(
+    serving: Serving, opening: Opening
+) -> None:
+    run(serving.folder / "A", steps=2, names="a")
+    opened = opening(f"{serving.url}#run=A&run=B")
+    page = opened.page
+    picture = page.locator("#evolution canvas[tabindex]")
+    expect(picture).to_have_attribute("aria-label", re.compile("steps of A"))
+    (serving.folder / "A").rename(serving.folder / "B")
+    expect(picture).to_have_attribute("aria-label", re.compile("steps of B"))
+    expect(page.locator(".message")).to_have_text(re.compile("There is no run A now"))
+    assert [each for each in opened.complaints if "404" not in each] == []
+
+
+def test_no_more_runs_are_compared_than_are_told_apart(serving: Serving, opening: Opening) -> None:
+    names = [f"r{number:02}" for number in range(17)]
+    for name in names:
+        run(serving.folder / name, steps=1, names="a")
+    opened = opening(str(serving.url))
+    page = opened.page
+    for name in names[:14]:
+        page.get_by_role("checkbox", name=f"Compare {name}").check()
+    expect(page.get_by_role("link", name="Compare 14 runs")).to_be_visible()
+    page.get_by_role("checkbox", name="Compare r14").check()
+    expect(page.locator(".compare")).to_have_text(
+        "15 runs are chosen; 14 can be told apart on a page."
+    )
+    page.goto(f"{serving.url}#{'&'.join(f'run={name}' for name in names)}")
+    expect(page.locator(".message")).to_contain_text("Of 17 runs the first 14 are shown")
+    expect(page.locator(".lost")).to_be_empty()
+    assert opened.complaints == []
+
+
+def test_the_list_keeps_words_whole_and_offers_no_run_that_cannot_be_read(
+    serving: Serving, opening: Opening
+) -> None:
+    name = "vgg16-narrow-and-long-enough-to-need-all-of-its-column"
+    with writing(serving.folder / name, model="torchvision.models.vgg.VGG") as writer:
+        append(writer, 0, "a")
+        (serving.folder / "broken").mkdir()
+        (serving.folder / "broken" / "run.sqlite").write_bytes(b"SQLite format 3\0" + b"\xff" * 99)
+        page = opening(str(serving.url), width=1100).page
+        row = page.locator("table.runs tbody tr", has_text=name)
+        high = "(node) => node.getBoundingClientRect().height"
+        assert row.locator(".live").evaluate(high) < 30
+        model = row.locator(".model")
+        wide = "(node) => [node.scrollWidth, node.clientWidth, getComputedStyle(node).overflowWrap]"
+        needed, there, wrap = model.evaluate(wide)
+        assert needed <= there
+        assert wrap == "break-word"
+    expect(page.get_by_role("checkbox", name="Compare broken")).to_have_count(0)

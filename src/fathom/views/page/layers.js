@@ -2,10 +2,10 @@
 
 import { series } from "./colours.js";
 import { drawn, element, refill, swatch } from "./elements.js";
-import { called, described, dimension, elided, several, share, WORDS, count } from "./words.js";
+import { labelled, prefixes } from "./recording.js";
+import { called, count, described, dimension, share, WORDS } from "./words.js";
 
 const HEIGHT = 230, TOP = 36, AXIS = 46, LETTER = 6.6;
-const LABEL = 26; // characters of a layer's name under its bar
 
 /** The chart; it draws itself anew for every view and keeps the keyboard's layer in it. */
 export class LayerChart {
@@ -76,21 +76,21 @@ export class LayerChart {
   bar(reading, place, run, isOutput) {
     const gap = this.slot > 6 ? Math.min(0.22 * this.slot, 14) : 1;
     const thick = Math.max((this.slot - gap) / this.view.recordings.length, 0.4);
-    const known = reading.saturation !== null;
-    const high = known ? reading.saturation : (reading.atLeast ?? 0) / (reading.width || 1);
+    const high = reading.saturation ?? reading.least ?? 0;
     const style = barStyle(reading, isOutput);
     return drawn("rect", {
       class: `bar ${style} ${series(run)}`,
       fill: style === "provisional" || style === "coarse" ? `url(#${style}-${run})` : null,
       x: place * this.slot + gap / 2 + run * thick, y: TOP + HEIGHT * (1 - high),
-      width: Math.max(thick - (thick > 5 ? 1 : 0), 0.4), height: Math.max(HEIGHT * high, 1),
+      width: Math.max(thick - (thick > 5 ? 1 : 0), 0.4),
+      height: Math.max(HEIGHT * high, style === "unread" ? 4 : 1),
     });
   }
 
   /** The numbers over a bar, where there is room for them. */
   figures(reading, place) {
     const of = `${dimension(reading)}/${count(reading.width)}`;
-    const high = reading.saturation ?? (reading.atLeast ?? 0) / (reading.width || 1);
+    const high = reading.saturation ?? reading.least ?? 0;
     const x = (place + 0.5) * this.slot, y = TOP + HEIGHT * (1 - high);
     const value = reading.saturation === null ? "" : share(reading.saturation);
     return drawn("g", { "aria-hidden": "true" },
@@ -100,7 +100,7 @@ export class LayerChart {
 
   /** @returns {[boolean, SVGElement[], number]} Whether names lie flat, they, and their length. */
   labels() {
-    const names = this.view.layers.map((name) => elided(called(name), LABEL));
+    const names = labelled(this.view.recordings, this.view.layers);
     const longest = Math.max(...names.map((name) => [...name].length));
     const flat = longest * LETTER + 8 < this.slot;
     const every = flat ? 1 : Math.ceil(14 / this.slot);
@@ -144,6 +144,8 @@ export class LayerChart {
       ...recordings.map((each, run) => element("span", { class: "key" }, swatch(series(run)),
         recordings.length > 1 ? `${each.name}: ` : "", WORDS.average, " ",
         element("b", {}, share(each.average(phase, places[run]))), dash(run))),
+      ...prefixes(recordings).map((prefix) =>
+        element("span", { class: "key" }, "names without ", element("b", {}, prefix))),
       ...Object.entries(STYLES).filter(([style]) => used.has(style)).map(([style, meaning]) =>
         element("span", { class: "key" }, pattern(style), meaning)));
   }
@@ -217,11 +219,12 @@ const STYLES = {
   provisional: "provisional: too few rows, the dimension is too low",
   coarse: "coarse: the dimension is too high",
   bound: "at least so much: the layer is too wide to tell",
+  unread: "no rows",
   output: "output layer, not in the average",
 };
 
 function barStyle(reading, isOutput) {
-  if (reading.saturation === null) return "bound";
+  if (reading.saturation === null) return reading.least === null ? "unread" : "bound";
   if (reading.status === "provisional" || reading.status === "coarse") return reading.status;
   return isOutput ? "output" : "full";
 }

@@ -11,6 +11,9 @@ const WHOLE = Array.from({ length: 19 }, (_, power) => [1, 2, 5].map((each) => e
 // numbers do make uPlot look for the next one for ever.
 const SHORTEST = 1e-12;
 
+// Of a line that is neither dashed nor dotted, dotted, dashed, and both.
+const DASHES = [[undefined, [2, 3]], [[6, 4], [6, 3, 2, 3]]];
+
 /** What is drawn in each element now. */
 const plots = new WeakMap();
 
@@ -26,6 +29,7 @@ const plots = new WeakMap();
  * @property {(?number)[]} values One for each x.
  * @property {string} colour
  * @property {boolean} [dashed]
+ * @property {boolean} [dotted]
  */
 
 /**
@@ -57,7 +61,7 @@ export function panel(host, spec) {
     series: [{}, ...lines.map((line) => ({
       stroke: line.colour,
       width: 1.75,
-      dash: line.dashed ? [5, 4] : undefined,
+      dash: DASHES[Number(line.dashed ?? false)][Number(line.dotted ?? false)],
       spanGaps: true,
       points: { show: !dense, size: 5, fill: line.colour },
     }))],
