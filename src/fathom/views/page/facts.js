@@ -43,13 +43,9 @@ export function missing({ document, steps }) {
     items.push(`${text}: ${listed(layers)}.`);
   if (damaged?.length)
     items.push(`Damaged on disk, and left out: ${listed(damaged)}.`);
-  return [
-    items.length ? element("ul", {}, items.map((item) => element("li", {}, item)))
-      : element("p", {}, steps.length
-        ? "Nothing: every layer that was asked for is here, at every step." : "Nothing is recorded yet."),
-    damaged ? null
-      : element("p", { class: "faint" }, "For damaged records everything is read: a report does that."),
-  ];
+  return items.length ? element("ul", {}, items.map((item) => element("li", {}, item)))
+    : element("p", {}, steps.length
+      ? "Nothing: every layer that was asked for is here, at every step." : "Nothing is recorded yet.");
 }
 
 /** @returns {Map<string, string[]>} */

@@ -78,12 +78,12 @@ export class LayerChart {
     const thick = Math.max((this.slot - gap) / this.view.recordings.length, 0.4);
     const high = reading.saturation ?? reading.least ?? 0;
     const style = barStyle(reading, isOutput);
+    const tall = Math.max(HEIGHT * high, style === "unread" ? 4 : 1);
     return drawn("rect", {
       class: `bar ${style} ${series(run)}`,
       fill: style === "provisional" || style === "coarse" ? `url(#${style}-${run})` : null,
-      x: place * this.slot + gap / 2 + run * thick, y: TOP + HEIGHT * (1 - high),
-      width: Math.max(thick - (thick > 5 ? 1 : 0), 0.4),
-      height: Math.max(HEIGHT * high, style === "unread" ? 4 : 1),
+      x: place * this.slot + gap / 2 + run * thick, y: TOP + HEIGHT - tall,
+      width: Math.max(thick - (thick > 5 ? 1 : 0), 0.4), height: tall,
     });
   }
 

@@ -93,7 +93,8 @@ export class RunPage {
     ];
     this.rest = [
       section("settings", "Settings and versions", this.settings),
-      section("missing", "What was not recorded", this.missing),
+      section("missing", "What was not recorded", this.missing, this.from.live
+        ? element("p", { class: "faint" }, "Damaged records are looked for by fathom report alone.") : []),
     ];
     this.message = element("p", { class: "message", role: "status" }, "Loading…");
     this.main = element("main", {}, this.message, this.controls.host, this.words, this.drawings,

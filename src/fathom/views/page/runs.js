@@ -2,7 +2,7 @@
 
 import { link } from "./address.js";
 import { MOST } from "./colours.js";
-import { element, refill } from "./elements.js";
+import { breakable, element, refill } from "./elements.js";
 import { count, share, time } from "./words.js";
 
 /** The page that lists the runs of a folder, and sets out to compare some. */
@@ -74,14 +74,14 @@ export class RunList {
         element("td", {}, run.problem ? null : this.box(run.name)),
         element("th", { scope: "row" },
           element("a", { href: link(NOTHING, { runs: [run.name] }), "data-key": `run-${run.name}` },
-            run.name),
+            breakable(run.name)),
           run.live ? element("span", { class: "live" }, "live") : null),
         run.problem ? element("td", { class: "free", colspan: 7 }, run.problem) : [
           element("td", { class: "number" }, share(run.average ?? null)),
           element("td", { class: "number" }, String(run.last_step ?? "–")),
           element("td", { class: "number" }, count(run.recorded ?? null)),
           element("td", { class: "number" }, count(run.layers ?? null)),
-          element("td", { class: "free model" }, run.model ?? "–"),
+          element("td", { class: "free" }, run.model ? breakable(run.model) : "–"),
           element("td", {}, run.started ? time(run.started) : "–"),
           element("td", {}, run.updated ? time(run.updated) : "–"),
         ]))));

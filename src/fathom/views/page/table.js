@@ -2,7 +2,7 @@
 
 import { link } from "./address.js";
 import { series } from "./colours.js";
-import { element, refill, swatch } from "./elements.js";
+import { breakable, element, refill, swatch } from "./elements.js";
 import { called, count, dimension, MEANINGS, ratio, share } from "./words.js";
 
 /**
@@ -96,7 +96,7 @@ export class LayerTable {
     const aliases = this.facts(row.name).aliases;
     return [
       element("a", { href: link(this.view.address, { layer: row.name }), "data-key": `row-${row.name}` },
-        called(row.name)),
+        breakable(called(row.name))),
       aliases.length ? element("span", { class: "faint" }, ` also ${aliases.join(", ")}`) : null,
     ];
   }
