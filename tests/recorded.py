@@ -1,7 +1,7 @@
 """Real runs for the report and the page, made in seconds."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -29,7 +29,7 @@ HOSTILE = (
 class Chain(nn.Module):
     """Layers with given names, one after the other."""
 
-    def __init__(self, layers: dict[str, nn.Module]):
+    def __init__(self, layers: Mapping[str, nn.Module]):
         super().__init__()
         for name, layer in layers.items():
             self.add_module(name, layer)

@@ -194,9 +194,7 @@ def test_fourteen_runs_are_told_apart_and_no_more_are_shown(
 ) -> None:
     runs = [
         made_run(
-            tmp_path / f"r{number:02}",
-            range(3),
-            lambda step, number=number: [made_reading("a", dimension=1 + number)],
+            tmp_path / f"r{number:02}", range(3), lambda step: [made_reading("a", dimension=5)]
         )
         for number in range(17)
     ]

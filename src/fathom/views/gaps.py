@@ -33,12 +33,12 @@ def gaps(timeline: Timeline) -> list[Gap]:
         run are left out: they are told of as not observed.
     """
     read = {phase: np.isfinite(timeline.numbers("status", phase=phase)) for phase in PHASES}
-    ever = np.logical_or.reduce([seen.any(axis=0) for seen in read.values()])
-    layers = timeline.layers
+    ever = np.vstack(list(read.values())).any(axis=0)
+    held, layers = timeline.steps, timeline.layers
     found: dict[str, list[str]] = {}
     for phase, seen in read.items():
-        here = seen.any(axis=1)
-        steps = [step for step, there in zip(timeline.steps, here, strict=True) if there]
+        here = np.flatnonzero(seen.any(axis=1)).tolist()
+        steps = [held[place] for place in here]
         seen = seen[here]
         for place in np.flatnonzero(ever & ~seen.all(axis=0)).tolist():
             if steps:
