@@ -20,7 +20,8 @@ from chromium import executable, launched
 from live import Serving
 from live_training import Training, recorded
 
-_WIDTH, _HEIGHT, _LIST_HEIGHT = 1100, 1000, 340
+_WIDTH, _HEIGHT = 1100, 1000
+_LIST_WIDTH, _LIST_HEIGHT = 1280, 400
 
 
 def draw(run: Run, folder: Path) -> Iterator[Path]:
@@ -52,11 +53,13 @@ def _report(browser: Browser, run: Run, folder: Path, report: Path) -> Iterator[
 def _list(browser: Browser, run: Run, folder: Path, runs: Path) -> Path:
     path = folder / "runs-light.png"
     with _some(run, runs), Serving(runs) as serving:
-        page = browser.new_page(viewport={"width": _WIDTH, "height": _LIST_HEIGHT})
+        page = browser.new_page(viewport={"width": _LIST_WIDTH, "height": _LIST_HEIGHT})
         page.goto(str(serving.url))
         for name in ("sweep/narrow", "sweep/wide"):
             page.get_by_role("checkbox", name=f"Compare {name}", exact=True).check()
         page.locator(".live").wait_for()
+        page.mouse.move(0, 0)
+        page.evaluate("scrollTo(0, 0)")
         page.screenshot(path=path)
     return path
 
