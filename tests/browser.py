@@ -1,7 +1,6 @@
 """Pages in a real browser: headless Chromium, driven by playwright."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,16 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-# A browser that is only to show a page asks nobody for anything else.
-_QUIET = (
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+from chromium import executable, launched
 
 
 @dataclass
@@ -39,22 +29,24 @@ class Opened:
         ]
 
 
-# Not of a session: playwright keeps an event loop running, in which no other test can run one.
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser for the tests of a file; skipped, or in CI failed, where there is none."""
-    path = next((found for name in _NAMES if (found := shutil.which(name))), None)
+def needed() -> str:
+    """Return the path of the browser; without one a test is skipped, or in CI failed."""
+    path = executable()
     if path is None:
         reason = "no Chromium: install it (Debian: apt-get install chromium) to run this test"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return path
+
+
+# Not of a session: playwright keeps an event loop running, in which no other test can run one.
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser for the tests of a file; skipped, or in CI failed, where there is none."""
+    path = needed()
     with sync_playwright() as playwright:
-        # As root there is no sandbox to be had.
-        browser = playwright.chromium.launch(
-            executable_path=path, args=[*_QUIET, *(["--no-sandbox"] if is_root else [])]
-        )
+        browser = launched(playwright, path)
         yield browser
         browser.close()
 

@@ -1,8 +1,8 @@
 """Real runs for the report and the page, made in seconds."""
 
 import math
-from collections.abc import Callable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, pairwise
 from pathlib import Path
 
 import torch
@@ -15,14 +15,21 @@ from fathom.snapshot import Snapshot
 from fathom.spectral.spectrum import Spectrum
 from fathom.store.writer import Writer
 
-HOSTILE = ("<img src=x onerror=alert(1)>", "</script><script>alert(2)<!--", "\"'&amp;\u2028")
+HOSTILE = (
+    "<img src=x onerror=alert(1)>",
+    "</script><script>alert(2)<!--",
+    "constructor",
+    "__proto__",
+    "toString",
+    "\"'&amp;\u2028",
+)
 """Names that would do something, if they were ever read as anything but text."""
 
 
 class Chain(nn.Module):
     """Layers with given names, one after the other."""
 
-    def __init__(self, layers: dict[str, nn.Module]):
+    def __init__(self, layers: Mapping[str, nn.Module]):
         super().__init__()
         for name, layer in layers.items():
             self.add_module(name, layer)
@@ -51,9 +58,12 @@ def small(folder: Path, *, threshold: float = 0.99, steps: int = 4) -> Path:
 def hostile(folder: Path) -> Path:
     """A run with hostile names, a sketched layer, one never called, and numbers that are none."""
     torch.manual_seed(0)
-    first, second, third = HOSTILE
+    first, *others = HOSTILE
     noisy = nn.Linear(10, 700)
-    model = Chain({first: noisy, second: nn.Linear(700, 40), third: nn.Linear(40, 20)})
+    widths = [700, 40, *(20 for _ in others)]
+    model = Chain(
+        {first: noisy} | {n: nn.Linear(*w) for n, w in zip(others, pairwise(widths), strict=False)}
+    )
     never = nn.Linear(2, 2)
     noisy.register_forward_hook(lambda module, inputs, output: output + torch.randn_like(output))
     model.add_module("n" * 60, nn.Linear(20, 5))
@@ -63,7 +73,7 @@ def hostile(folder: Path) -> Path:
             watched.eval()
             model(torch.randn(900, 10))
             metrics = {first: math.nan if step else 3.0, "endless": math.inf, "huge": 1e300}
-            monitor.snapshot(step=step, **metrics)
+            monitor.snapshot(step=step, **metrics, **dict.fromkeys(others, 1.0))
     return folder / first
 
 

@@ -4,30 +4,46 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from browser import needed
 from fathom.views.look import THEMES
 from made_runs import made_reading, made_run
 
 ROOT = Path(__file__).parents[2]
 
+DRAWN = {
+    "plots": {
+        f"{plot}-{theme}.svg"
+        for plot in ("layers", "evolution", "spectrum", "metrics")
+        for theme in THEMES
+    },
+    "terminal": {"top.svg"},
+    "pages": {*(f"page-{theme}.png" for theme in THEMES), "runs-light.png"},
+}
 
-def test_every_plot_is_drawn_light_and_dark(tmp_path: Path) -> None:
+
+@pytest.mark.parametrize("view", DRAWN)
+def test_every_view_is_drawn(view: str, tmp_path: Path) -> None:
+    if view == "pages":
+        needed()
     run = made_run(
         tmp_path / "demo",
         range(4),
         lambda step: [made_reading(f"features.{n}", dimension=1 + n % 7) for n in (3, 7, 10)],
     )
     done = subprocess.run(
-        [sys.executable, "pictures", "--run", run, "--write", tmp_path / "p", "--only", "plots"],
+        [sys.executable, "pictures", "--run", run, "--write", tmp_path / "p", "--only", view],
         capture_output=True,
         text=True,
         cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
-    names = {
-        f"{plot}-{theme}.svg"
-        for plot in ("layers", "evolution", "spectrum", "metrics")
-        for theme in THEMES
-    }
-    assert {each.name for each in (tmp_path / "p").iterdir()} == names
-    for name in names:
+    assert {each.name for each in (tmp_path / "p").iterdir()} == DRAWN[view]
+    for name in DRAWN[view]:
         assert (ROOT / "docs" / "pictures" / name).is_file(), "make pictures, and commit them"
+
+
+def test_every_view_is_looked_at_here() -> None:
+    drawn = set().union(*DRAWN.values())
+    assert {each.name for each in (ROOT / "docs" / "pictures").iterdir()} == drawn

@@ -17,6 +17,7 @@ MODULES = (
     "recording.js",
     "lines.js",
     "layers.js",
+    "scale.js",
     "evolution.js",
     "spectrum.js",
     "metrics.js",

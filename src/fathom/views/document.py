@@ -18,10 +18,14 @@ from fathom.spectral.spectrum import Spectrum
 from fathom.store.lock import is_written
 from fathom.store.timeline import Timeline
 from fathom.views.findings import findings
+from fathom.views.gaps import gaps
+from fathom.views.plots.names import short_names
 
 Document = dict[str, Any]
 
 _POINTS = 64
+# Characters of a layer's name under a bar, and beside a narrow picture.
+_LABEL, _BRIEF = 26, 16
 _SAFE = 2**53 - 1
 
 
@@ -38,13 +42,16 @@ def run_document(timeline: Timeline, *, name: str) -> Document:
         - `name`, `live`, `recorded` (steps in the run), `steps` (as text, where JavaScript has no
           such whole number) and `times` (seconds since 1970) of those held, `threshold`,
           `output_layer`;
-        - `layers`: `name`, `kind`, `module`, `width`, `aliases` of each, in execution order;
+        - `layers`: `name`, `label` and `brief` (short, shorter, no two alike and without the
+          `prefix` that all have in common), `kind`, `module`, `width`, `aliases` of each, in
+          execution order;
         - `metrics`: name to numbers, one a step, null where there is none;
         - `phases`: for each phase with a reading `average` (one a step), the packed (steps, layers)
           arrays `dimension`, `status` and `rows`, `at_least` too (null where it is the dimension),
           `samples` of each layer at the last step, and the `findings` of that step (`kind`, `text`,
           `layers`);
-        - `unobserved` and `disabled` at the last step: layer to reason;
+        - `unobserved` and `disabled` at the last step: layer to reason; `gaps` at any step (`text`,
+          `layers`);
         - `facts`: model, versions and start of the first session; `settings` of it; `sessions`, how
           often the run was begun or resumed.
 
@@ -54,6 +61,8 @@ def run_document(timeline: Timeline, *, name: str) -> Document:
     sessions = run.sessions
     facts = dict(sessions[0]) if sessions else {}
     settings = facts.pop("settings", {})
+    labels, prefix = short_names(timeline.layers, most=_LABEL)
+    briefs, _ = short_names(timeline.layers, most=_BRIEF)
     return {
         "name": name,
         "live": is_written(run.path),
@@ -65,13 +74,16 @@ def run_document(timeline: Timeline, *, name: str) -> Document:
         "layers": [
             {
                 "name": each.name,
+                "label": label,
+                "brief": brief,
                 "kind": each.kind,
                 "module": each.module,
                 "width": each.width,
                 "aliases": list(each.aliases),
             }
-            for each in timeline.facts
+            for each, label, brief in zip(timeline.facts, labels, briefs, strict=True)
         ],
+        "prefix": prefix,
         "metrics": {name: _plain(values) for name, values in timeline.metrics.items()},
         "phases": {
             phase: _phase(timeline, phase)
@@ -80,6 +92,7 @@ def run_document(timeline: Timeline, *, name: str) -> Document:
         },
         "unobserved": _reasons(last.unobserved, last.reasons) if last else {},
         "disabled": dict(last.disabled) if last else {},
+        "gaps": [{"text": each.text, "layers": list(each.layers)} for each in gaps(timeline)],
         "facts": facts,
         "settings": settings,
         "sessions": len(sessions),

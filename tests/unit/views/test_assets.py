@@ -5,7 +5,7 @@ from itertools import takewhile
 import pytest
 
 from fathom.views.assets import ASSETS, INDEX, MODULES, PAGE, asset
-from fathom.views.look import DARK, LIGHT
+from fathom.views.look import DARK, LIGHT, WORDS
 
 
 def test_every_file_of_the_page_is_listed() -> None:
@@ -65,3 +65,9 @@ def test_the_colours_are_those_of_every_view() -> None:
     for status, light in LIGHT.status.items():
         expected[status] = (light, DARK.status[status])
     assert pairs == expected
+
+
+def test_the_words_are_those_of_every_view() -> None:
+    found = re.search(r"export const WORDS = \{(.*?)\n\};", asset("words.js"), re.DOTALL)
+    assert found is not None
+    assert dict(re.findall(r'^  (\w+): "([^"]+)",$', found[1], re.MULTILINE)) == WORDS

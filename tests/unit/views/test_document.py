@@ -14,6 +14,7 @@ from fathom.spectral.spectrum import Spectrum
 from fathom.store.summary import STATUSES
 from fathom.views.document import json_text, packed, run_document, spectrum_document
 from fathom.views.findings import findings
+from made_runs import made_reading, made_run
 from recorded import HOSTILE, hostile, small
 
 NONE = {"u1": 255, "u2": 65535}
@@ -90,8 +91,27 @@ def test_what_is_not_known_of_a_sketch_is_null_and_what_is_not_finite_too(tmp_pa
         HOSTILE[0]: [None, 3.0, None],
         "endless": [None] * 3,
         "huge": [1e300] * 3,
+        **{name: [1.0] * 3 for name in HOSTILE[1:]},
     }
     assert list(document["unobserved"]) == ["never"]
+
+
+def test_layers_that_begin_and_end_alike_have_names_of_their_own(tmp_path: Path) -> None:
+    names = [
+        f"model.encoder.{part}.output_projection.{deep}"
+        for part in ("attention", "adapter")
+        for deep in ("weight_normalised", "with_a_name_that_is_far_too_long_for_a_bar")
+    ]
+    path = made_run(
+        tmp_path / "run", [0], lambda step: [made_reading(name, dimension=2) for name in names]
+    )
+    with fathom.open_run(path) as run:
+        document = run_document(run.timeline(), name="x")
+    assert document["prefix"] == "model.encoder."
+    for kind, most in (("label", 26), ("brief", 16)):
+        shown = [layer[kind] for layer in document["layers"]]
+        assert len(set(shown)) == len(names)
+        assert max(map(len, shown)) <= most
 
 
 def test_a_step_that_javascript_has_no_number_for_is_text(tmp_path: Path) -> None:

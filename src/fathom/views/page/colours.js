@@ -5,8 +5,11 @@ const CIVIDIS = [
   "8c8878", "9b9476", "aba072", "bcae6c", "cdbb63", "dec958", "f0d846", "fee838",
 ].map((hex) => [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16)));
 
-// How many colours there are before they come round again.
+// How many colours there are. They come round a second time, and are marked then.
 const SERIES = 7;
+
+/** How many runs can be told apart. */
+export const MOST = 2 * SERIES;
 
 /** The colour of a custom property such as `--text`, as it is now. */
 export function colour(property) {
@@ -57,8 +60,11 @@ export function applyTheme(chosen) {
 /** The theme after this one. */
 export const nextTheme = (chosen) => THEMES[(THEMES.indexOf(chosen) + 1) % THEMES.length];
 
+/** Whether a run has the colour of one before it, so that its lines are dotted. */
+export const again = (run) => run >= SERIES;
+
 /** The class that gives an element the colour of a run. */
-export const series = (run) => `series-${run % SERIES}`;
+export const series = (run) => `series-${run % SERIES}${again(run) ? " again" : ""}`;
 
 /** That colour, for canvases. */
 export const seriesColour = (run) => colour(`--series-${run % SERIES}`);

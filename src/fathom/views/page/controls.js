@@ -1,7 +1,7 @@
 // What the reader can choose: runs, phase and step.
 
 import { address, link } from "./address.js";
-import { series } from "./colours.js";
+import { MOST, series } from "./colours.js";
 import { element, refill, swatch } from "./elements.js";
 
 /** The bar of controls; links where a link will do, so that they open in a new window too. */
@@ -23,6 +23,7 @@ export class Controls {
     this.host = element("div", { class: "controls" }, this.phases,
       element("div", { class: "control" }, this.slider, this.step, this.last), this.runs, this.others);
     this.offered = this.sliding = null;
+    this.names = [];
   }
 
   /**
@@ -64,15 +65,20 @@ export class Controls {
     window.dispatchEvent(new Event("hashchange"));
   }
 
-  /** List the runs that can be compared with those that are shown. */
+  /** List the runs that can be compared with those that are shown; where that fails, as before. */
   async offer() {
     this.offered ??= [];
-    const { runs } = await this.from.runs().catch(() => ({ runs: [] }));
-    const others = runs.map(({ name }) => name).filter((name) => !this.names.includes(name));
+    const found = await this.from.runs().catch(() => null);
+    if (!found) {
+      if (!this.offered.length) this.offered = null;
+      return;
+    }
+    const others = found.runs.filter(({ name, problem }) => !problem && !this.names.includes(name))
+      .map(({ name }) => name);
     if (JSON.stringify(others) !== JSON.stringify(this.offered) || !this.others.children.length)
       this.others.replaceChildren(element("option", { value: "" }, "compare with…"),
         ...others.map((name) => element("option", { value: name }, name)));
     this.offered = others;
-    this.others.hidden = !others.length;
+    this.others.hidden = !others.length || this.names.length >= MOST;
   }
 }

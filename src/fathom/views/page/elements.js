@@ -43,6 +43,10 @@ export function refill(host, ...children) {
   if (key) host.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
 }
 
+/** A name as children of an element, so that a line breaks within words only if it must. */
+export const breakable = (name) =>
+  name.split(/(?<=[._/-])/u).flatMap((part) => [part, element("wbr")]);
+
 /** Make a section of the page with its heading; `id` is what the contents link to. */
 export function section(id, title, ...children) {
   return element("section", { id, "aria-labelledby": `${id}-title` },

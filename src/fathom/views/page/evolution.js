@@ -2,7 +2,8 @@
 
 import { colour, FONT, heat } from "./colours.js";
 import { element } from "./elements.js";
-import { called, described, elided } from "./words.js";
+import { MARKS } from "./scale.js";
+import { called, described } from "./words.js";
 
 const TOP_ROOM = 7, BOTTOM = 36;
 
@@ -14,14 +15,17 @@ export class Evolution {
    */
   constructor(key, choose) {
     this.choose = choose;
+    /** The layer and the step that are pointed at: another document has them at other places. */
     this.cursor = null;
+    /** How readings of this picture are marked, of `MARKS`. */
+    this.marks = new Set();
     this.canvas = element("canvas", {
       role: "img", tabindex: 0, "data-key": `evolution-${key}`,
       keydown: (event) => this.pressed(event),
       pointermove: (event) => this.point(this.at(event)),
       pointerleave: () => this.point(null),
       blur: () => this.point(null),
-      focus: () => this.point(this.cursor ?? this.chosen()),
+      focus: () => this.point(this.cell() ?? this.chosen()),
       click: (event) => this.chooseAt(this.at(event)),
     });
     this.told = element("p", { class: "told", "aria-live": "polite" });
@@ -37,13 +41,14 @@ export class Evolution {
     Object.assign(this, { view, run, recording, place: view.places[run] });
     const rows = recording.layers.length, columns = recording.steps.length;
     this.canvas.hidden = !rows || !columns;
+    this.marks.clear();
     if (this.canvas.hidden) return;
     const paper = view.recordings.length > 1 ? view.half : view.width;
     const wide = paper ?? this.host.clientWidth;
+    if (!wide) return;
     const pen = new OffscreenCanvas(1, 1).getContext("2d");
     pen.font = `bold ${FONT}`;
-    const most = wide < 500 ? 16 : 30;
-    const names = recording.layers.map((layer) => elided(called(layer.name), most));
+    const names = recording.layers.map((layer) => layer[wide < 500 ? "brief" : "label"]);
     const left = 16 + Math.max(...names.map((name) => pen.measureText(name).width));
     const high = Math.min(Math.max(16 * rows, 90), Math.max(440, Math.min(rows, 1000)));
     this.area = { left, wide: Math.max(wide - left - 14, 40), high };
@@ -56,7 +61,7 @@ export class Evolution {
       `${recording.name}. Arrow keys go through them, Enter chooses one; the table has the numbers.`);
     this.painted = new OffscreenCanvas(this.canvas.width, this.canvas.height);
     this.paint(this.pen(this.painted), names);
-    this.point(document.activeElement === this.canvas ? this.cursor : null);
+    this.point(document.activeElement === this.canvas ? this.cell() : null);
   }
 
   /** A pen for a canvas, whose origin is the upper left corner of the picture. */
@@ -76,6 +81,7 @@ export class Evolution {
     // Smoothed only where many readings share a pixel.
     pen.imageSmoothingEnabled = columns > wide || rows > high;
     pen.drawImage(this.image(), left, 0, wide, high);
+    for (const mark of MARKS) this.mark(pen, mark);
     const [text, faint] = [colour("--text"), colour("--faint")];
     const every = Math.ceil(13 / (high / rows));
     pen.textBaseline = "middle";
@@ -132,7 +138,8 @@ export class Evolution {
     const picture = pen.createImageData(wide, high);
     for (let row = 0, at = 0; row < high; row++) {
       for (let column = 0; column < wide; column++, at += 4) {
-        const value = recording.saturation(view.phase, column, row);
+        const value = recording.saturation(view.phase, column, row)
+          ?? recording.least(view.phase, column, row);
         if (value !== null) picture.data.set([...heat(value), 255], at);
       }
     }
@@ -140,9 +147,36 @@ export class Evolution {
     return small;
   }
 
+  /** Hatch the readings of a kind. */
+  mark(pen, { name, is, tile }) {
+    const { recording, view } = this, { left, wide, high } = this.area;
+    const columns = recording.steps.length, rows = recording.layers.length;
+    const small = new OffscreenCanvas(columns, rows);
+    const mask = small.getContext("2d").createImageData(columns, rows);
+    for (let row = 0, at = 3; row < rows; row++)
+      for (let column = 0; column < columns; column++, at += 4)
+        if (is(recording, view.phase, column, row)) mask.data[at] = 255;
+    if (!mask.data.some((each) => each)) return;
+    this.marks.add(name);
+    small.getContext("2d").putImageData(mask, 0, 0);
+    const hatched = new OffscreenCanvas(this.canvas.width, this.canvas.height);
+    const over = this.pen(hatched);
+    over.imageSmoothingEnabled = pen.imageSmoothingEnabled;
+    over.drawImage(small, left, 0, wide, high);
+    over.globalCompositeOperation = "source-in";
+    over.fillStyle = over.createPattern(tile(), "repeat");
+    over.fillRect(left, 0, wide, high);
+    pen.save();
+    pen.resetTransform();
+    pen.drawImage(hatched, 0, 0);
+    pen.restore();
+  }
+
   /** @param {?{row: number, column: number}} cell */
   point(cell) {
-    this.cursor = cell;
+    this.cursor = cell && {
+      layer: this.recording.layers[cell.row].name, step: this.recording.labels[cell.column],
+    };
     if (!this.painted) return;
     const { left, wide, high } = this.area, { recording } = this;
     const pen = this.pen(this.canvas);
@@ -174,6 +208,13 @@ export class Evolution {
     return { row: this.recording.places.get(this.view.layer) ?? 0, column: this.place };
   }
 
+  /** Where the cursor is; null where what it is at is no longer there. */
+  cell() {
+    const row = this.recording.places.get(this.cursor?.layer);
+    const column = this.recording.labels.indexOf(this.cursor?.step);
+    return row === undefined || column < 0 ? null : { row, column };
+  }
+
   at(event) {
     const { left, wide, high } = this.area;
     const box = this.canvas.getBoundingClientRect();
@@ -185,7 +226,7 @@ export class Evolution {
   }
 
   pressed(event) {
-    const far = event.shiftKey ? 10 : 1, now = this.cursor ?? this.chosen();
+    const far = event.shiftKey ? 10 : 1, now = this.cell() ?? this.chosen();
     const move = { ArrowLeft: [0, -far], ArrowRight: [0, far], ArrowUp: [-far, 0],
       ArrowDown: [far, 0], Home: [0, -Infinity], End: [0, Infinity] }[event.key];
     if (move) {
@@ -202,17 +243,4 @@ export class Evolution {
 function round(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
   return [1, 2, 5, 10].map((each) => each * power).find((each) => each >= value);
-}
-
-/** The key to the colours. */
-export function scale() {
-  const canvas = element("canvas", { width: 128, height: 1, class: "heat", "aria-hidden": "true" });
-  const pen = canvas.getContext("2d");
-  for (let x = 0; x < 128; x++) {
-    pen.fillStyle = `rgb(${heat(x / 127).map(Math.round).join(",")})`;
-    pen.fillRect(x, 0, 1, 1);
-  }
-  return element("p", { class: "legend" },
-    element("span", { class: "key" }, "saturation 0", canvas, "1"),
-    element("span", { class: "key" }, element("span", { class: "swatch none" }), "no reading"));
 }

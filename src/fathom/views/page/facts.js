@@ -31,7 +31,7 @@ export function settings(recordings) {
 /** What is missing of a run, as a list; never empty. */
 export function missing({ document, steps }) {
   const items = [];
-  const { recorded, unobserved, disabled, damaged } = document;
+  const { recorded, unobserved, disabled, gaps, damaged } = document;
   if (recorded > steps.length)
     items.push(`Of ${several(recorded, "recorded step")}, ${count(steps.length)} are shown, evenly ` +
       "spread, and the last.");
@@ -39,10 +39,13 @@ export function missing({ document, steps }) {
     items.push(`Asked for, but not observed${reason && ` (${reason})`}: ${listed(names)}.`);
   for (const [reason, names] of byReason(disabled))
     items.push(`Switched off: ${listed(names)}. ${reason}`);
+  for (const { text, layers } of gaps)
+    items.push(`${text}: ${listed(layers)}.`);
   if (damaged?.length)
     items.push(`Damaged on disk, and left out: ${listed(damaged)}.`);
   return items.length ? element("ul", {}, items.map((item) => element("li", {}, item)))
-    : element("p", {}, "Nothing: every layer that was asked for is here, at every step.");
+    : element("p", {}, steps.length
+      ? "Nothing: every layer that was asked for is here, at every step." : "Nothing is recorded yet.");
 }
 
 /** @returns {Map<string, string[]>} */

@@ -40,10 +40,9 @@ export class Header {
     ]);
   }
 
-  /** Say whether there is a connection to the server. */
-  connected(connected) {
-    const text = connected ? "" : "Connection lost, trying again.";
-    if (this.lost.textContent !== text) this.lost.textContent = text;
+  /** Say why there is no connection to the server; nothing where there is one. */
+  connected(problem) {
+    if (this.lost.textContent !== problem) this.lost.textContent = problem;
   }
 
   nameTheme() {

@@ -2,16 +2,17 @@
 
 import { series } from "./colours.js";
 import { drawn, element, refill, swatch } from "./elements.js";
-import { called, described, dimension, elided, several, share, WORDS, count } from "./words.js";
+import { labelled, prefixes } from "./recording.js";
+import { called, count, described, dimension, share, WORDS } from "./words.js";
 
 const HEIGHT = 230, TOP = 36, AXIS = 46, LETTER = 6.6;
-const LABEL = 26; // characters of a layer's name under its bar
 
-/** The chart; it draws itself anew for every view and keeps the keyboard's place in it. */
+/** The chart; it draws itself anew for every view and keeps the keyboard's layer in it. */
 export class LayerChart {
   /** @param {(layer: string) => void} choose Called with the layer that the reader chooses. */
   constructor(choose) {
     this.choose = choose;
+    /** The layer that is pointed at, by name: another snapshot may have it at another place. */
     this.cursor = null;
     this.legend = element("div", { class: "legend" });
     this.axis = drawn("svg", { class: "axis", "aria-hidden": "true" });
@@ -54,7 +55,7 @@ export class LayerChart {
       drawn("g", { "aria-hidden": "true" }, this.averages(wide), labels),
     );
     this.drawLegend();
-    this.point(document.activeElement === this.plot ? this.cursor : null);
+    this.point(document.activeElement === this.plot ? this.pointed() : null);
   }
 
   /** One layer: its bars, and what a screen reader says of it. */
@@ -75,21 +76,21 @@ export class LayerChart {
   bar(reading, place, run, isOutput) {
     const gap = this.slot > 6 ? Math.min(0.22 * this.slot, 14) : 1;
     const thick = Math.max((this.slot - gap) / this.view.recordings.length, 0.4);
-    const known = reading.saturation !== null;
-    const high = known ? reading.saturation : (reading.atLeast ?? 0) / (reading.width || 1);
+    const high = reading.saturation ?? reading.least ?? 0;
     const style = barStyle(reading, isOutput);
+    const tall = Math.max(HEIGHT * high, style === "unread" ? 4 : 1);
     return drawn("rect", {
       class: `bar ${style} ${series(run)}`,
       fill: style === "provisional" || style === "coarse" ? `url(#${style}-${run})` : null,
-      x: place * this.slot + gap / 2 + run * thick, y: TOP + HEIGHT * (1 - high),
-      width: Math.max(thick - (thick > 5 ? 1 : 0), 0.4), height: Math.max(HEIGHT * high, 1),
+      x: place * this.slot + gap / 2 + run * thick, y: TOP + HEIGHT - tall,
+      width: Math.max(thick - (thick > 5 ? 1 : 0), 0.4), height: tall,
     });
   }
 
   /** The numbers over a bar, where there is room for them. */
   figures(reading, place) {
     const of = `${dimension(reading)}/${count(reading.width)}`;
-    const high = reading.saturation ?? (reading.atLeast ?? 0) / (reading.width || 1);
+    const high = reading.saturation ?? reading.least ?? 0;
     const x = (place + 0.5) * this.slot, y = TOP + HEIGHT * (1 - high);
     const value = reading.saturation === null ? "" : share(reading.saturation);
     return drawn("g", { "aria-hidden": "true" },
@@ -99,7 +100,7 @@ export class LayerChart {
 
   /** @returns {[boolean, SVGElement[], number]} Whether names lie flat, they, and their length. */
   labels() {
-    const names = this.view.layers.map((name) => elided(called(name), LABEL));
+    const names = labelled(this.view.recordings, this.view.layers);
     const longest = Math.max(...names.map((name) => [...name].length));
     const flat = longest * LETTER + 8 < this.slot;
     const every = flat ? 1 : Math.ceil(14 / this.slot);
@@ -143,13 +144,15 @@ export class LayerChart {
       ...recordings.map((each, run) => element("span", { class: "key" }, swatch(series(run)),
         recordings.length > 1 ? `${each.name}: ` : "", WORDS.average, " ",
         element("b", {}, share(each.average(phase, places[run]))), dash(run))),
+      ...prefixes(recordings).map((prefix) =>
+        element("span", { class: "key" }, "names without ", element("b", {}, prefix))),
       ...Object.entries(STYLES).filter(([style]) => used.has(style)).map(([style, meaning]) =>
         element("span", { class: "key" }, pattern(style), meaning)));
   }
 
-  /** Point at a layer: mark it, and tell its numbers below. */
+  /** Point at the layer at a place: mark it, and tell its numbers below. */
   point(place) {
-    this.cursor = place;
+    this.cursor = place === null ? null : this.view.layers[place];
     const shown = place ?? this.chosen();
     this.cursorMark.setAttribute("visibility", place === null ? "hidden" : "visible");
     if (place !== null) this.cursorMark.setAttribute("x", place * this.slot);
@@ -172,7 +175,16 @@ export class LayerChart {
   }
 
   chosen() {
-    const place = this.view.layers.indexOf(this.view.layer);
+    return this.placeOf(this.view.layer);
+  }
+
+  /** Where the cursor is; of a layer that is no longer there, where the choice is. */
+  pointed() {
+    return this.placeOf(this.cursor) ?? this.chosen() ?? 0;
+  }
+
+  placeOf(layer) {
+    const place = this.view.layers.indexOf(layer);
     return place < 0 ? null : place;
   }
 
@@ -182,7 +194,7 @@ export class LayerChart {
   }
 
   pressed(event) {
-    const last = this.view.layers.length - 1, now = this.cursor ?? 0;
+    const last = this.view.layers.length - 1, now = this.pointed();
     const there = { ArrowLeft: now - 1, ArrowRight: now + 1, ArrowUp: now - 1, ArrowDown: now + 1,
       PageUp: now - 10, PageDown: now + 10, Home: 0, End: last }[event.key];
     if (there !== undefined) {
@@ -195,7 +207,7 @@ export class LayerChart {
 
   /** Scroll sideways until the cursor can be seen. */
   reveal() {
-    const left = this.cursor * this.slot, { scrollLeft, clientWidth } = this.scroll;
+    const left = this.pointed() * this.slot, { scrollLeft, clientWidth } = this.scroll;
     if (left < scrollLeft) this.scroll.scrollLeft = left - this.slot;
     else if (left + this.slot > scrollLeft + clientWidth)
       this.scroll.scrollLeft = left + 2 * this.slot - clientWidth;
@@ -207,11 +219,12 @@ const STYLES = {
   provisional: "provisional: too few rows, the dimension is too low",
   coarse: "coarse: the dimension is too high",
   bound: "at least so much: the layer is too wide to tell",
+  unread: "no rows",
   output: "output layer, not in the average",
 };
 
 function barStyle(reading, isOutput) {
-  if (reading.saturation === null) return "bound";
+  if (reading.saturation === null) return reading.least === null ? "unread" : "bound";
   if (reading.status === "provisional" || reading.status === "coarse") return reading.status;
   return isOutput ? "output" : "full";
 }

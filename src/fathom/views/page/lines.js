@@ -7,6 +7,13 @@ const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "
 
 const WHOLE = Array.from({ length: 19 }, (_, power) => [1, 2, 5].map((each) => each * 10 ** power)).flat();
 
+// An axis is at least this part of its largest number long. Ticks that lie closer together than
+// numbers do make uPlot look for the next one for ever.
+const SHORTEST = 1e-12;
+
+// Of a line that is neither dashed nor dotted, dotted, dashed, and both.
+const DASHES = [[undefined, [2, 3]], [[6, 4], [6, 3, 2, 3]]];
+
 /** What is drawn in each element now. */
 const plots = new WeakMap();
 
@@ -22,6 +29,7 @@ const plots = new WeakMap();
  * @property {(?number)[]} values One for each x.
  * @property {string} colour
  * @property {boolean} [dashed]
+ * @property {boolean} [dotted]
  */
 
 /**
@@ -53,7 +61,7 @@ export function panel(host, spec) {
     series: [{}, ...lines.map((line) => ({
       stroke: line.colour,
       width: 1.75,
-      dash: line.dashed ? [5, 4] : undefined,
+      dash: DASHES[Number(line.dashed ?? false)][Number(line.dotted ?? false)],
       spanGaps: true,
       points: { show: !dense, size: 5, fill: line.colour },
     }))],
@@ -76,7 +84,9 @@ function scaled({ log, range }, xs = null) {
   if (!xs) return {};
   const [low, high] = [xs[0] ?? 0, xs.at(-1) ?? 1];
   // A single step still needs an axis that has a length.
-  const room = low === high ? Math.max(1, Math.abs(low) * 1e-6) : 0;
+  const size = Math.max(Math.abs(low), Math.abs(high));
+  const least = low === high ? Math.max(2, size * 1e-6) : size * SHORTEST;
+  const room = Math.max(least - (high - low), 0) / 2;
   return { range: () => [low - room, high + room] };
 }
 

@@ -21,7 +21,7 @@ async function names() {
 
 async function show() {
   const wanted = await names();
-  if (shown && JSON.stringify(wanted) === JSON.stringify(shown.names ?? [])) {
+  if (shown && JSON.stringify(wanted) === JSON.stringify(shown.asked ?? [])) {
     shown.draw?.();
     return;
   }

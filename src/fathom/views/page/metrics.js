@@ -1,6 +1,6 @@
 // The average saturation and the user's own metrics over the steps.
 
-import { colour, seriesColour } from "./colours.js";
+import { again, colour, seriesColour } from "./colours.js";
 import { element } from "./elements.js";
 import { panel } from "./lines.js";
 import { number, share, WORDS } from "./words.js";
@@ -23,24 +23,24 @@ export class MetricsView {
     const names = new Set(recordings.flatMap((each) => Object.keys(each.document.metrics)));
     const wanted = [averages(recordings), ...[...names].map((name) => metric(recordings, name))]
       .filter(({ lines }) => lines.length);
-    for (const [title, figure] of this.figures)
-      if (!wanted.some((each) => each.title === title)) {
+    for (const [key, figure] of this.figures)
+      if (!wanted.some((each) => each.key === key)) {
         figure.host.remove();
-        this.figures.delete(title);
+        this.figures.delete(key);
       }
     // All are in their place before the first is measured.
-    wanted.forEach((each) => this.host.append(this.figure(each.title).host));
-    wanted.forEach((each) => this.drawOne(each, this.figure(each.title)));
+    wanted.forEach((each) => this.host.append(this.figure(each).host));
+    wanted.forEach((each) => this.drawOne(each, this.figure(each)));
   }
 
-  figure(title) {
-    if (!this.figures.has(title)) {
+  figure({ key, title }) {
+    if (!this.figures.has(key)) {
       const plot = element("div", { class: "panel", role: "img" });
       const told = element("p", { class: "told" });
-      this.figures.set(title, { plot, told,
+      this.figures.set(key, { plot, told,
         host: element("figure", {}, element("figcaption", {}, title), plot, told) });
     }
-    return this.figures.get(title);
+    return this.figures.get(key);
   }
 
   drawOne({ title, lines, form, range }, { plot, told }) {
@@ -68,7 +68,7 @@ export class MetricsView {
     panel(plot, {
       xs, height: METRIC_HIGH, width: this.view.half ?? plot.clientWidth,
       lines: values.map((each, place) => ({ values: each, dashed: lines[place].dashed,
-        colour: seriesColour(lines[place].run) })),
+        dotted: again(lines[place].run), colour: seriesColour(lines[place].run) })),
       x: { label: WORDS.step },
       y: { label: "", range },
       marks: () => [{ x: recordings[0].steps[places[0]], colour: colour("--faint") }],
@@ -89,12 +89,12 @@ function averages(recordings) {
     ({ run, values: average, dashed: phase === "train",
       name: `${recordings.length > 1 ? `${each.name} ` : ""}${phase} ` })));
   const dashed = lines.some((line) => line.dashed) ? " (train dashed)" : "";
-  return { title: `Average saturation${dashed}`, lines, form: share, range: [0, 1] };
+  return { key: `average${dashed}`, title: `Average saturation${dashed}`, lines, form: share, range: [0, 1] };
 }
 
 function metric(recordings, name) {
-  const lines = recordings.flatMap((each, run) => each.document.metrics[name]
+  const lines = recordings.flatMap((each, run) => Object.hasOwn(each.document.metrics, name)
     ? [{ run, values: each.document.metrics[name],
       name: recordings.length > 1 ? `${each.name} ` : "" }] : []);
-  return { title: name, lines, form: number };
+  return { key: `metric ${name}`, title: name, lines, form: number };
 }

@@ -1,13 +1,14 @@
 // One run, or several beside each other.
 
 import { address, link } from "./address.js";
-import { series } from "./colours.js";
+import { MOST, series } from "./colours.js";
 import { element, refill, section, swatch } from "./elements.js";
-import { Evolution, scale } from "./evolution.js";
+import { Evolution } from "./evolution.js";
 import { missing, settings } from "./facts.js";
 import { LayerChart } from "./layers.js";
 import { MetricsView } from "./metrics.js";
 import { joined, Recording } from "./recording.js";
+import { scale } from "./scale.js";
 import { SpectrumView } from "./spectrum.js";
 import { LayerTable } from "./table.js";
 import { Controls } from "./controls.js";
@@ -38,7 +39,7 @@ export class RunPage {
    * @param {string[]} names
    */
   constructor(host, from, header, names) {
-    Object.assign(this, { host, from, header, names });
+    Object.assign(this, { host, from, header, asked: names, names: names.slice(0, MOST) });
     this.recordings = new Map();
     this.problems = new Map();
     this.loading = new Set();
@@ -50,12 +51,15 @@ export class RunPage {
       if (wide && wide !== this.measured) this.draw();
     });
     this.resized.observe(this.main);
-    this.end = from.follow(names, {
+    this.end = from.follow(this.names, {
       run: (name, stamp) => this.announce(name, stamp),
-      runs: () => this.problems.forEach((_, name) => this.announce(name, null)),
-      connected: (connected) => header.connected(connected),
+      runs: () => {
+        this.problems.forEach((_, name) => this.announce(name, null));
+        this.controls.offer();
+      },
+      connected: (problem) => header.connected(problem),
     });
-    names.forEach((name) => this.load(name));
+    this.names.forEach((name) => this.load(name));
   }
 
   close() {
@@ -77,17 +81,20 @@ export class RunPage {
     this.settings = element("div", {});
     this.missing = element("div", { class: "columns" });
     this.figures = element("div", { class: "columns" });
+    this.pictured = [];
+    this.scale = element("div", {});
     this.words = section("words", "In words", this.findings);
     this.drawings = [
       section("layers", "Saturation by layer", this.chart.host),
       section("spectrum", "Spectrum", this.spectrum.host),
-      section("evolution", "Evolution", scale(), this.figures),
+      section("evolution", "Evolution", this.scale, this.figures),
       section("metrics", "Metrics", this.metrics.host),
       section("table", "All numbers", this.table.host),
     ];
     this.rest = [
       section("settings", "Settings and versions", this.settings),
-      section("missing", "What was not recorded", this.missing),
+      section("missing", "What was not recorded", this.missing, this.from.live
+        ? element("p", { class: "faint" }, "Damaged records are looked for by fathom report alone.") : []),
     ];
     this.message = element("p", { class: "message", role: "status" }, "Loading…");
     this.main = element("main", {}, this.message, this.controls.host, this.words, this.drawings,
@@ -153,10 +160,11 @@ export class RunPage {
 
   /** Draw all anew; nothing is drawn before there is a run. */
   draw() {
-    const waiting = this.names.filter((name) => this.problems.has(name));
-    this.message.hidden = !waiting.length && this.recordings.size > 0;
-    this.message.textContent = waiting.length
-      ? waiting.map((name) => this.problems.get(name)).join(" ") : "Loading…";
+    const said = this.names.flatMap((name) => this.problems.get(name) ?? []);
+    if (this.asked.length > MOST)
+      said.unshift(`Of ${this.asked.length} runs the first ${MOST} are shown: no more can be told apart.`);
+    this.message.hidden = !said.length && this.recordings.size > 0;
+    this.message.textContent = said.join(" ") || "Loading…";
     const view = this.recordings.size ? this.view() : null;
     this.head(view);
     this.measured = this.main.clientWidth;
@@ -181,7 +189,8 @@ export class RunPage {
 
   head(view) {
     const live = (view?.recordings ?? []).some((each) => each.document.live);
-    const times = (view?.recordings ?? []).map((each) => each.document.times.at(-1) ?? null);
+    const times = (view?.recordings ?? []).map((each) => each.document.times.at(-1) ?? null)
+      .filter((time) => time !== null);
     const { made } = this.from;
     const one = view?.recordings.length === 1 && view.recordings[0];
     this.header.say({
@@ -208,9 +217,12 @@ export class RunPage {
   drawEvolutions(view) {
     const shown = this.evolutions.filter((_, place) => this.recordings.has(this.names[place]));
     // Only when they are others: to move a picture would take the focus from it.
-    if (this.figures.children.length !== shown.length)
-      this.figures.replaceChildren(...shown.map(({ host }, run) => titled(view, run, host)));
+    const same = shown.length === this.pictured.length
+      && shown.every((each, run) => each === this.pictured[run]);
+    if (!same) this.figures.replaceChildren(...shown.map(({ host }, run) => titled(view, run, host)));
+    this.pictured = shown;
     shown.forEach((each, run) => each.draw(view, run));
+    refill(this.scale, scale(new Set(shown.flatMap(({ marks }) => [...marks]))));
   }
 }
 

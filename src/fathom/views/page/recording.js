@@ -1,6 +1,6 @@
 // A run document, read: what `fathom.views.document` packs is unpacked here.
 
-import { STATUSES } from "./words.js";
+import { called, STATUSES } from "./words.js";
 
 const KINDS = { u1: [Uint8Array, 255], u2: [Uint16Array, 65535], f4: [Float32Array, NaN] };
 
@@ -11,6 +11,7 @@ const KINDS = { u1: [Uint8Array, 255], u2: [Uint16Array, 65535], f4: [Float32Arr
  * @property {?number} dimension null where a sketch does not tell it.
  * @property {?number} atLeast
  * @property {?number} saturation
+ * @property {?number} least What it is at least, where it is not known itself.
  * @property {string} status
  * @property {?number} rows
  * @property {?number} rowsPerWidth
@@ -60,6 +61,19 @@ export class Recording {
     return dimension === null || !width ? null : dimension / width;
   }
 
+  /** What the saturation is at least, where it is not known; null where it is, or nothing is. */
+  least(phase, step, layer) {
+    const packed = this.phases[phase], width = this.layers[layer].width;
+    if (!packed || !width || packed.dimension(step, layer) !== null) return null;
+    const least = packed.rows(step, layer) ? packed.at_least(step, layer) : null;
+    return least ? least / width : null;
+  }
+
+  /** The status of a reading, or null. */
+  status(phase, step, layer) {
+    return STATUSES[this.phases[phase]?.status(step, layer)] ?? null;
+  }
+
   /** @returns {?Reading} Of a layer by its name; null where there is none. */
   reading(phase, step, name) {
     const [packed, place] = [this.phases[phase], this.places.get(name)];
@@ -73,6 +87,7 @@ export class Recording {
       dimension: packed.dimension(step, place),
       atLeast: packed.at_least(step, place),
       saturation: this.saturation(phase, step, place),
+      least: this.least(phase, step, place),
       status: STATUSES[status],
       rows,
       rowsPerWidth: rows === null || !layer.width ? null : rows / layer.width,
@@ -115,3 +130,23 @@ export function joined(recordings) {
   }
   return names;
 }
+
+/**
+ * The short names of layers, of which no two are alike.
+ * @param {Recording[]} recordings
+ * @param {string[]} layers Names.
+ * @returns {string[]}
+ */
+export function labelled(recordings, layers) {
+  const labels = layers.map((name) => {
+    const { layers, places } = recordings.find((each) => each.places.has(name));
+    return layers[places.get(name)].label;
+  });
+  // Each run tells its own layers apart, not those of another run.
+  return labels.map((label, place) =>
+    labels.indexOf(label) === labels.lastIndexOf(label) ? label : called(layers[place]));
+}
+
+/** What the short names of each run leave out at their beginning. */
+export const prefixes = (recordings) =>
+  [...new Set(recordings.map((each) => each.document.prefix).filter((prefix) => prefix))];

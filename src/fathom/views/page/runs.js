@@ -1,7 +1,8 @@
 // The list of runs.
 
 import { link } from "./address.js";
-import { element, refill } from "./elements.js";
+import { MOST } from "./colours.js";
+import { breakable, element, refill } from "./elements.js";
 import { count, share, time } from "./words.js";
 
 /** The page that lists the runs of a folder, and sets out to compare some. */
@@ -20,9 +21,9 @@ export class RunList {
     this.end = from.follow([], {
       run: () => {},
       runs: () => this.load(),
-      connected: (connected) => {
-        header.connected(connected);
-        if (connected) this.load();
+      connected: (problem) => {
+        header.connected(problem);
+        if (!problem) this.load();
       },
     });
     this.load();
@@ -56,7 +57,7 @@ export class RunList {
   fill(title, runs) {
     this.drawn = true;
     this.header.say({ title: title || "Runs", live: false });
-    const there = new Set(runs.map(({ name }) => name));
+    const there = new Set(runs.filter(({ problem }) => !problem).map(({ name }) => name));
     this.chosen.forEach((name) => there.has(name) || this.chosen.delete(name));
     refill(this.table, runs.length ? this.list(runs)
       : element("p", {}, "There is no run here yet. It will show itself when one begins."));
@@ -70,17 +71,17 @@ export class RunList {
       element("thead", {}, element("tr", {}, heads.map((head, place) =>
         element("th", { scope: "col", class: NUMBERS.has(place) ? "number" : null }, head)))),
       element("tbody", {}, runs.map((run) => element("tr", {},
-        element("td", {}, this.box(run.name)),
+        element("td", {}, run.problem ? null : this.box(run.name)),
         element("th", { scope: "row" },
           element("a", { href: link(NOTHING, { runs: [run.name] }), "data-key": `run-${run.name}` },
-            run.name),
+            breakable(run.name)),
           run.live ? element("span", { class: "live" }, "live") : null),
         run.problem ? element("td", { class: "free", colspan: 7 }, run.problem) : [
           element("td", { class: "number" }, share(run.average ?? null)),
           element("td", { class: "number" }, String(run.last_step ?? "–")),
           element("td", { class: "number" }, count(run.recorded ?? null)),
           element("td", { class: "number" }, count(run.layers ?? null)),
-          element("td", { class: "free" }, run.model ?? "–"),
+          element("td", { class: "free" }, run.model ? breakable(run.model) : "–"),
           element("td", {}, run.started ? time(run.started) : "–"),
           element("td", {}, run.updated ? time(run.updated) : "–"),
         ]))));
@@ -99,6 +100,10 @@ export class RunList {
   /** Offer to compare what is chosen. */
   offer() {
     const names = [...this.chosen];
+    if (names.length > MOST) {
+      refill(this.compare, `${names.length} runs are chosen; ${MOST} can be told apart on a page.`);
+      return;
+    }
     refill(this.compare, names.length > 1
       ? element("a", { class: "button", "data-key": "compare", href: link(NOTHING, { runs: names }) },
         `Compare ${names.length} runs`)

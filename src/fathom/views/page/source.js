@@ -17,7 +17,8 @@
  * @typedef {object} News
  * @property {(name: string, stamp: string) => void} run A run is now as of this stamp.
  * @property {() => void} runs The list of runs has changed.
- * @property {(connected: boolean) => void} connected Whether there is a connection now.
+ * @property {(problem: string) => void} connected Why there is no connection now; empty where there
+ *   is one.
  */
 
 /** @returns {Source} */
@@ -68,31 +69,65 @@ async function fetched(path, question = {}) {
     { status: answer.status });
 }
 
+const LOST = "Connection lost, trying again.";
+
+// How long a window stays hidden before it stops to listen, in milliseconds.
+const HIDDEN = 2000;
+
 /**
  * Listen to the server. It begins every connection with the stamps as they are, so that whoever was
- * cut off learns what has changed meanwhile.
+ * cut off learns what has changed meanwhile. A browser has six connections to a server, for all its
+ * windows together: one that is hidden leaves its own to the others.
  */
 function follow(names, news) {
   const query = new URLSearchParams(names.map((name) => ["name", name]));
-  let stream, timer, pause = 500, ended = false;
+  let stream, timer, pause = 500, problem = "", ended = false;
+  const close = () => { clearTimeout(timer); stream?.close(); stream = null; };
   const open = () => {
     stream = new EventSource(`api/events?${query}`);
-    stream.onopen = () => { pause = 500; news.connected(true); };
+    stream.onopen = () => { pause = 500; news.connected(problem = ""); };
     stream.addEventListener("run", (event) => {
       const { name, stamp } = JSON.parse(event.data);
       news.run(name, stamp);
     });
     stream.addEventListener("runs", () => news.runs());
-    stream.onerror = () => {
-      news.connected(false);
+    stream.onerror = async () => {
       // The browser tries again by itself after some errors, not after all: never leave it to it.
-      stream.close();
-      if (!ended) timer = setTimeout(open, pause);
+      close();
+      if (!document.hidden) timer = setTimeout(open, pause);
       pause = Math.min(2 * pause, 8000);
+      news.connected(problem ||= LOST);
+      const found = await refusal(query);
+      if (!ended && stream?.readyState !== EventSource.OPEN) news.connected(problem = found);
     };
   };
-  open();
-  return () => { ended = true; clearTimeout(timer); stream.close(); };
+  const turned = () => {
+    if (document.hidden) {
+      clearTimeout(timer);
+      timer = setTimeout(close, HIDDEN);
+    } else if (stream) clearTimeout(timer);
+    else {
+      close();
+      open();
+    }
+  };
+  document.addEventListener("visibilitychange", turned);
+  if (!document.hidden) open();
+  return () => {
+    ended = true;
+    document.removeEventListener("visibilitychange", turned);
+    close();
+  };
+}
+
+/** Why the server does not let this page listen; a stream that fails does not tell. */
+async function refusal(query) {
+  const answer = await fetch(`api/events?${query}`,
+    { method: "HEAD", signal: AbortSignal.timeout(5000) }).catch(() => null);
+  if (answer?.status === 401)
+    return "The server was started anew: open the new link, which it printed.";
+  if (answer?.status === 503) return "Too many pages listen to the server; trying again.";
+  return LOST;
 }
 
 function absent(message) {

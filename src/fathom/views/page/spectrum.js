@@ -1,6 +1,6 @@
 // The spectrum of one layer: its eigenvalues, and what share of the variance they add up to.
 
-import { colour, series, seriesColour } from "./colours.js";
+import { again, colour, series, seriesColour } from "./colours.js";
 import { element, refill, swatch } from "./elements.js";
 import { link } from "./address.js";
 import { panel } from "./lines.js";
@@ -105,7 +105,7 @@ export class SpectrumView {
       : uPlot.join(shown.map((each) => [each.rank, of(each)]));
     panel(host, { ...spec, xs, height: SPECTRUM_HIGH, width: this.view.half ?? host.clientWidth,
       lines: values.map((each, place) =>
-        ({ values: each, colour: seriesColour(shown[place].run) })) });
+        ({ values: each, dotted: again(shown[place].run), colour: seriesColour(shown[place].run) })) });
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { link } from "./address.js";
 import { series } from "./colours.js";
-import { element, refill, swatch } from "./elements.js";
+import { breakable, element, refill, swatch } from "./elements.js";
 import { called, count, dimension, MEANINGS, ratio, share } from "./words.js";
 
 /**
@@ -53,7 +53,7 @@ export class LayerTable {
       const full = recordings.length === 1;
       return [
         full && { title: "width", key: of("width"), write: count },
-        { title: "dimension", key: of("dimension"), cell: ({ readings }) => extent(readings[run], full) },
+        { title: "dimension", key: ({ readings }) => extentOf(readings[run]), cell: ({ readings }) => extent(readings[run], full) },
         { title: "saturation", key: of("saturation"), cell: (row) => bar(row.readings[run], run) },
         full && { title: "since the start", key: (row) => this.change(row, run),
           cell: (row) => signed(this.change(row, run)) },
@@ -96,7 +96,7 @@ export class LayerTable {
     const aliases = this.facts(row.name).aliases;
     return [
       element("a", { href: link(this.view.address, { layer: row.name }), "data-key": `row-${row.name}` },
-        called(row.name)),
+        breakable(called(row.name))),
       aliases.length ? element("span", { class: "faint" }, ` also ${aliases.join(", ")}`) : null,
     ];
   }
@@ -124,6 +124,9 @@ function compared(a, b, falling) {
   const order = typeof a === "string" ? a.localeCompare(b) : a - b;
   return falling ? -order : order;
 }
+
+/** What the dimension is, or is at least. */
+const extentOf = (reading) => reading?.dimension ?? (reading?.rows ? reading.atLeast : null);
 
 function extent(reading, alone) {
   if (!reading) return "–";

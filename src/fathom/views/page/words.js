@@ -14,7 +14,7 @@ export const MEANINGS = {
 /** What quantities are called. */
 export const WORDS = {
   saturation: "saturation",
-  dimension: "intrinsic dimension",
+  intrinsic_dimension: "intrinsic dimension",
   average: "average saturation",
   step: "step",
   layer: "layer, in execution order",
@@ -24,30 +24,6 @@ export const WORDS = {
 
 /** A layer's name; the model itself has none. */
 export const called = (layer) => layer || "(model)";
-
-/**
- * A name of so many characters at most. What tells layers apart stays longest: numbers, and the
- * last word. The words before it become their first letter, and then the middle is cut out; where
- * that would cut out a number, the last word becomes its first letter too.
- */
-export function elided(name, most) {
-  const words = name.split(/([._/-])/u);
-  const long = () => words.join("").length > most;
-  for (let at = 0; at < words.length - 1 && long(); at++) words[at] = initial(words[at]);
-  if (!long()) return words.join("");
-  const short = cut(words.join(""), most);
-  if (words.length === 1 || numbers(short) === numbers(name)) return short;
-  words.push(initial(words.pop()));
-  return long() ? cut(words.join(""), most) : words.join("");
-}
-
-const initial = (word) => word.replace(/^(\D)(.*?)(\d*)$/u, "$1$3");
-const numbers = (name) => name.replace(/\D/g, "");
-
-function cut(name, most) {
-  const characters = [...name], head = Math.ceil((most - 1) / 2);
-  return `${characters.slice(0, head).join("")}…${characters.slice(head + 1 - most).join("")}`;
-}
 
 /** A saturation or another share, or a dash. */
 export const share = (value) => (value === null ? "–" : value.toFixed(3));
