@@ -1,6 +1,7 @@
 """One run that is looked at: its document as it is now, ready to send."""
 
 import hashlib
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -12,8 +13,18 @@ from fathom.views.document import Document, run_document, spectrum_document
 from fathom.views.server.packing import compressed, encoded, exact
 from fathom.views.server.root import Root
 
-# What a record with a right checksum and wrong content, which only malice writes, can raise.
-ODD_CONTENT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+# What a record with a right checksum and wrong content, which only malice writes, can raise: that of
+# the wrong type, nested too deep, or too big.
+ODD_CONTENT = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    sqlite3.Error,
+)
 
 _THRESHOLD = 0.99
 

@@ -12,7 +12,7 @@ from fathom.store.schema import DATABASE
 from fathom.store.stored import StoredRun
 from fathom.store.timeline import Timeline
 from fathom.views.document import Document
-from fathom.views.server.followed import ODD_CONTENT, odd, told
+from fathom.views.server.followed import odd, told
 from fathom.views.server.packing import compressed, encoded, exact
 from fathom.views.server.root import Root, fault
 
@@ -89,7 +89,8 @@ class Listing:
             return None
         except RunError as error:
             return _Kept(seen, _unread(told(error, folder=folder, name=name, root=self._root)))
-        except ODD_CONTENT as error:
+        # Whatever it is: one run must not take the others with it.
+        except Exception as error:
             return _Kept(seen, _unread(odd(error)))
 
     def _is_live(self, name: str) -> bool:
@@ -108,12 +109,17 @@ def _read(folder: Path) -> Document:
             "recorded": timeline.recorded,
             "last_step": exact(last.step) if last else None,
             "layers": len(timeline.facts),
-            "model": facts.get("model"),
-            "started": facts.get("started"),
+            "model": _text(facts.get("model")),
+            "started": _text(facts.get("started")),
             "updated": last.time if last and math.isfinite(last.time) else None,
             "average": next((value for value in averages if math.isfinite(value)), None),
             "problem": None,
         }
+
+
+def _text(value: object) -> str | None:
+    """Return a text as it is: what is no text could be of any size and depth."""
+    return value if isinstance(value, str) else None
 
 
 def _unread(problem: str) -> Document:
