@@ -54,7 +54,8 @@ class Listing:
         """Return the list as JSON, compressed with gzip.
 
         Returns:
-            `title` and `runs`, each with `name`, `live`, `recorded`, `last_step`, `layers` (how
+            `title`, `left_out` (whether there are more runs than the limits let be listed) and
+            `runs`, each with `name`, `live`, `recorded`, `last_step`, `layers` (how
             many), `model`, `started`, `updated` (seconds since 1970), `average` (of the last step,
             in [0, 1]) and `problem`, null but where the run cannot be read.
         """
@@ -63,22 +64,26 @@ class Listing:
             return self._document
 
     def _look(self) -> None:
-        names = self._root.names()
-        self._kept = {name: kept for name in names if (kept := self._entry(name)) is not None}
-        runs = [
-            {"live": self._is_live(name), **kept.entry, "name": _shown(name)}
-            for name, kept in self._kept.items()
-        ]
-        text = encoded({"title": self._root.title, "runs": runs})
+        found = self._root.search()
+        kept: dict[str, _Kept] = {}
+        runs: list[Document] = []
+        for name in found.names:
+            # Right before it is opened: links may have been changed since the search.
+            folder = found.find(name)
+            entry = self._entry(name, folder)
+            if entry is not None:
+                kept[name] = entry
+                live = folder is not None and is_written(folder)
+                runs.append({"live": live, **entry.entry, "name": _shown(name)})
+        self._kept = kept
+        text = encoded({"title": self._root.title, "left_out": found.left_out, "runs": runs})
         stamp = hashlib.blake2b(text, digest_size=12).hexdigest()
         if stamp != self._stamp:
             self._stamp, self._document = stamp, compressed(text)
 
-    def _entry(self, name: str) -> _Kept | None:
-        problem = fault(name)
-        folder = None if problem is not None else self._root.find(name)
+    def _entry(self, name: str, folder: Path | None) -> _Kept | None:
         if folder is None:
-            return _Kept(None, _unread(problem or _OUTSIDE))
+            return _Kept(None, _unread(fault(name) or _OUTSIDE))
         seen = _signature(folder)
         kept = self._kept.get(name)
         if kept is not None and kept.seen == seen:
@@ -92,10 +97,6 @@ class Listing:
         # Whatever it is: one run must not take the others with it.
         except Exception as error:
             return _Kept(seen, _unread(odd(error)))
-
-    def _is_live(self, name: str) -> bool:
-        folder = self._root.find(name)
-        return folder is not None and is_written(folder)
 
 
 def _read(folder: Path) -> Document:
