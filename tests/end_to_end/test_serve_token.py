@@ -35,7 +35,9 @@ def elsewhere(guarded: Serving) -> Iterator[str]:
             self.send_response(200)
             self.send_header("Content-Type", "text/html")
             self.end_headers()
-            self.wfile.write(f'<!doctype html><title>Mail</title><a href="{link}">runs</a>'.encode())
+            self.wfile.write(
+                f'<!doctype html><title>Mail</title><a href="{link}">runs</a>'.encode()
+            )
 
         def log_message(self, format: str, *args: object) -> None:
             pass

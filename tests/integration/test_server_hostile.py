@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from fathom.store.records import sealed
 from live import Serving, stamps
 from live_training import recorded
+from made_runs import made_reading, made_run
 
 DEEP = "[" * 20_000 + "]" * 20_000
 """Too deep for the JSON of Python to read."""
@@ -85,3 +87,88 @@ def test_records_that_are_nested_too_deep_hide_no_other_run(tmp_path: Path) -> N
             assert "RecursionError" in answer.json()["error"]
         assert serving.json("api/run", name="good")["stamp"] == found["good"]
         assert serving.interrupt() == (0, "")
+
+
+ENDLESS = "WITH RECURSIVE k(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM k) "
+"""Whoever asks for all of it waits for ever."""
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"CREATE VIEW snapshots AS {ENDLESS} SELECT n AS step, '{{}}' AS body, 1 AS checksum FROM k",
+        f"CREATE VIEW mine AS {ENDLESS} SELECT n FROM k",
+        "CREATE TRIGGER t AFTER INSERT ON sessions BEGIN DELETE FROM readings; END",
+        "CREATE VIRTUAL TABLE texts USING fts5(body)",
+        "CREATE TABLE mine (n, big AS (hex(zeroblob(1000000000))))",
+    ],
+)
+def test_what_would_be_computed_to_read_a_run_is_refused(tmp_path: Path, statement: str) -> None:
+    root = tmp_path / "runs"
+    recorded(root / "good")
+    connection = sqlite3.connect(recorded(root / "odd") / "run.sqlite")
+    with connection:
+        if "snapshots" in statement:
+            connection.execute("ALTER TABLE snapshots RENAME TO kept")
+        connection.execute(statement)
+    connection.close()
+    with Serving(root) as serving:
+        runs = listed(serving)
+        assert "odd must hold plain tables, got 'CREATE" in runs["odd"]["problem"].replace(
+            "open_run: path", "odd"
+        )
+        assert (runs["good"]["problem"], runs["good"]["recorded"]) == (None, 2)
+        answer = serving.get("api/run", name="odd")
+        assert answer.status_code == 422
+        assert "plain tables" in answer.json()["error"]
+
+
+def test_a_view_in_the_disguise_of_a_table_is_refused_too(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    connection = sqlite3.connect(recorded(root / "odd") / "run.sqlite", isolation_level=None)
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute(
+        "UPDATE sqlite_master SET sql = ? WHERE name = 'snapshots'",
+        (f"CREATE VIEW snapshots AS {ENDLESS} SELECT n AS step, 1 AS checksum FROM k",),
+    )
+    connection.close()
+    with Serving(root) as serving:
+        assert listed(serving)["odd"]["problem"] is not None
+        assert serving.get("api/run", name="odd").status_code == 422
+
+
+def test_tables_and_indexes_of_others_do_no_harm(tmp_path: Path) -> None:
+    """As those of `.recover`, or of who looks something up often."""
+    connection = sqlite3.connect(recorded(tmp_path / "runs" / "a") / "run.sqlite")
+    with connection:
+        connection.execute("CREATE TABLE lost_and_found (rootpgno INTEGER, pgno INTEGER, c0)")
+        connection.execute("CREATE UNIQUE INDEX mine ON snapshots (body)")
+        connection.execute("ANALYZE")
+    connection.close()
+    with Serving(tmp_path / "runs") as serving:
+        assert listed(serving)["a"]["problem"] is None
+        assert serving.json("api/run", name="a")["recorded"] == 2
+
+
+def test_of_very_many_layers_fewer_steps_are_held(tmp_path: Path) -> None:
+    """At most 100,000 readings of a phase, so that a step is seen in time."""
+    names = [f"block.{number}.linear" for number in range(500)]
+    made_run(
+        tmp_path / "runs" / "wide",
+        range(1),
+        lambda step: [made_reading(name, dimension=5) for name in names],
+    )
+    connection = sqlite3.connect(tmp_path / "runs" / "wide" / "run.sqlite")
+    (blob,) = connection.execute("SELECT numbers FROM summaries").fetchone()
+    with connection:
+        for step in range(1, 450):
+            body, seal = sealed(("snapshot", step), {"time": 1e9 + step})
+            connection.execute("INSERT INTO snapshots VALUES (?, ?, ?)", (step, body, seal))
+            seal = sealed(("summary", step), {}, blob)[1]
+            connection.execute("INSERT INTO summaries VALUES (?, ?, ?)", (step, blob, seal))
+    connection.close()
+    with Serving(tmp_path / "runs") as serving:
+        document = serving.json("api/run", name="wide")
+    assert document["recorded"] == 450
+    assert document["steps"] == [*range(0, 449, 4), 449]
+    assert len(document["phases"]["eval"]["average"]) == len(document["steps"])

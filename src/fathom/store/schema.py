@@ -1,5 +1,6 @@
 """The tables of a run, and how to tell a run from other databases."""
 
+import re
 import sqlite3
 from pathlib import Path
 
@@ -32,6 +33,9 @@ CREATE TABLE IF NOT EXISTS summaries (
     step INTEGER PRIMARY KEY, numbers BLOB NOT NULL, checksum INTEGER NOT NULL
 );
 """
+
+# A column that is generated is none of fathom's either: to read it is to compute it.
+_PLAIN = re.compile(r"CREATE (TABLE|INDEX|UNIQUE INDEX) (?!.*\bAS\b)", re.DOTALL | re.IGNORECASE)
 
 
 def connect(database: Path, *, mode: str) -> sqlite3.Connection:
@@ -67,7 +71,7 @@ def holds_run(connection: sqlite3.Connection, path: Path, *, where: str) -> bool
 
     Raises:
         RunNotFoundError: If it is another program's.
-        RunError: If it is a run of another version.
+        RunError: If it is a run of another version, or has what would be computed when it is read.
         sqlite3.Error: If it cannot be read.
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -85,7 +89,19 @@ def holds_run(connection: sqlite3.Connection, path: Path, *, where: str) -> bool
             f"{where} must be of schema version {_VERSION}, got {version} in {path}. "
             "Use the version of fathom that wrote it."
         )
+    _check_plain(connection, path, where=where)
     return True
+
+
+def _check_plain(connection: sqlite3.Connection, path: Path, *, where: str) -> None:
+    """Refuse views, triggers and the like: whoever made them has them work in the reader's place."""
+    # What SQLite goes by is this text, whatever stands in the columns beside it.
+    for (text,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"):
+        if not (isinstance(text, str) and _PLAIN.match(text)):
+            raise RunError(
+                f"{where} must hold plain tables, got {str(text)[:60]!r} in {path / DATABASE}. "
+                "It is none of fathom's; remove it to read the run."
+            )
 
 
 def create_tables(connection: sqlite3.Connection) -> None:

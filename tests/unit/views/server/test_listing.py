@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fathom.store import database
+from fathom.store import opening
 from fathom.views.server.listing import Listing
 from fathom.views.server.root import Root
 from live_training import recorded
@@ -15,14 +15,14 @@ from live_training import recorded
 def openings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
     """The databases that are opened inside the block."""
     opened: list[Path] = []
-    connect = database.connect
+    connect = opening.connect
 
     def noted(path: Path, *, mode: str) -> sqlite3.Connection:
         opened.append(path)
         return connect(path, mode=mode)
 
     with monkeypatch.context() as patch:
-        patch.setattr(database, "connect", noted)
+        patch.setattr(opening, "connect", noted)
         yield opened
 
 

@@ -5,9 +5,7 @@ import pytest
 from fathom.views.server.security import Access, is_address, new_token, own_names
 
 LOOPBACK = Access(port=8317, names=frozenset({"127.0.0.1"}))
-OPEN = Access(
-    port=8317, names=frozenset({"gpu.example", "0.0.0.0"}) | own_names(), token="secret"
-)
+OPEN = Access(port=8317, names=frozenset({"gpu.example", "0.0.0.0"}) | own_names(), token="secret")
 OWN = socket.gethostname().lower()
 FIRST = OWN.partition(".")[0]
 
