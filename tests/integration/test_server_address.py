@@ -26,7 +26,7 @@ def test_a_port_that_one_may_not_listen_at_is_the_ports_fault(
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(serving, "_bound", refuse)
-    with pytest.raises(ArgumentError, match="--port must be one.*got 80: .*from 1024 on") as told:
+    with pytest.raises(ArgumentError, match=r"--port must be one.*got 80: .*from 1024 on") as told:
         serving.serve(tmp_path, host="127.0.0.1", port=80, ready=print)
     assert "--host" not in str(told.value)
 

@@ -94,7 +94,7 @@ def holds_run(connection: sqlite3.Connection, path: Path, *, where: str) -> bool
 
 
 def _check_plain(connection: sqlite3.Connection, path: Path, *, where: str) -> None:
-    """Refuse views, triggers and the like: whoever made them has them work in the reader's place."""
+    """Refuse views, triggers and the like: they would have the reader do whatever they say."""
     # What SQLite goes by is this text, whatever stands in the columns beside it.
     for (text,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"):
         if not (isinstance(text, str) and _PLAIN.match(text)):

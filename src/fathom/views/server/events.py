@@ -153,8 +153,7 @@ class Events:
             watch = self._watches[name]
             try:
                 stamp = await asyncio.to_thread(look)
-            # Whatever it is: whoever listens would wait for ever.
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever it is, who listens would wait for ever
                 stamp = _FAULT
                 if watch.stamp != _FAULT:
                     _log.exception("serve: looking at %r has failed; it goes on", name)

@@ -13,7 +13,7 @@ from fathom.views.document import Document, run_document, spectrum_document
 from fathom.views.server.packing import compressed, encoded, exact
 from fathom.views.server.root import Root
 
-# What a record with a right checksum and wrong content, which only malice writes, can raise: that of
+# What a record with a right checksum and wrong content, which only malice writes, can raise: one of
 # the wrong type, nested too deep, or too big.
 ODD_CONTENT = (
     ArithmeticError,

@@ -94,8 +94,7 @@ class Listing:
             return None
         except RunError as error:
             return _Kept(seen, _unread(told(error, folder=folder, name=name, root=self._root)))
-        # Whatever it is: one run must not take the others with it.
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - one run must not take the others with it
             return _Kept(seen, _unread(odd(error)))
 
 

@@ -172,7 +172,7 @@ def _children(folder: Path) -> list[str]:
 
 
 def _recorded(folder: Path) -> int | None:
-    """Return when the run in a folder was last recorded, in nanoseconds; None where there is none."""
+    """Return when the run in a folder was last written, in nanoseconds; None if there is none."""
     try:
         found = (folder / DATABASE).stat()
     except (OSError, ValueError):
@@ -181,7 +181,7 @@ def _recorded(folder: Path) -> int | None:
 
 
 def _holds_run(folder: Path, root: Path) -> bool:
-    """Tell whether a real path holds a run, and nothing that SQLite would follow out of the root."""
+    """Tell whether a real path holds a run, and nothing that leads SQLite out of the root."""
     return (
         folder.is_relative_to(root)
         and _is_inside(folder / DATABASE, root) is True
@@ -192,7 +192,12 @@ def _holds_run(folder: Path, root: Path) -> bool:
 def _is_inside(file: Path, root: Path) -> bool | None:
     """Tell whether this is a regular file inside the root: no pipe, which would wait for ever.
 
-    Its folder is; only where it is a link must the way be gone. None where there is nothing.
+    Args:
+        file: In a folder that is inside: only where it is a link is there a way to go.
+        root: A real path.
+
+    Returns:
+        None where there is nothing.
     """
     try:
         mode = file.lstat().st_mode

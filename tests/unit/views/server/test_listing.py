@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fathom.store import opening
+from fathom.store import opening, schema
 from fathom.views.server.listing import Listing
 from fathom.views.server.root import Root
 from live_training import recorded
@@ -15,7 +15,7 @@ from live_training import recorded
 def openings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
     """The databases that are opened inside the block."""
     opened: list[Path] = []
-    connect = opening.connect
+    connect = schema.connect
 
     def noted(path: Path, *, mode: str) -> sqlite3.Connection:
         opened.append(path)
