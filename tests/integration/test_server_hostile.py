@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import struct
 import zlib
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,53 @@ def test_a_view_in_the_disguise_of_a_table_is_refused_too(tmp_path: Path) -> Non
     connection.close()
     with Serving(root) as serving:
         assert listed(serving)["odd"]["problem"] is not None
+        assert serving.get("api/run", name="odd").status_code == 422
+
+
+def interior(child: int, size: int) -> bytes:
+    """A page of a table's tree, full of ways to one and the same child."""
+    cells = (size - 12) // 7
+    page = bytearray(size)
+    start = size - 5 * cells
+    struct.pack_into(">BHHHBI", page, 0, 5, 0, cells, start, 0, child)
+    for number in range(cells):
+        place = start + 5 * number
+        struct.pack_into(">H", page, 12 + 2 * number, place)
+        struct.pack_into(">IB", page, place, child, 1)
+    return bytes(page)
+
+
+@pytest.mark.parametrize("table", ["snapshots", "sessions"])
+def test_pages_that_name_one_another_are_not_gone_through_for_ever(
+    tmp_path: Path, table: str
+) -> None:
+    root = tmp_path / "runs"
+    recorded(root / "good")
+    path = recorded(root / "odd") / "run.sqlite"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = delete")
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    places = dict(connection.execute("SELECT name, rootpage FROM sqlite_master").fetchall())
+    with connection:
+        connection.execute("CREATE TABLE more (x)")
+        connection.execute("INSERT INTO more VALUES (zeroblob(?))", (8 * size,))
+    (last,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.close()
+    pages = bytearray(path.read_bytes())
+
+    def put(number: int, page: bytes) -> None:
+        pages[(number - 1) * size : number * size] = page
+
+    place = places[table]
+    put(last, bytes(pages[(place - 1) * size : place * size]))
+    put(last - 1, interior(last, size))
+    put(last - 2, interior(last - 1, size))
+    put(place, interior(last - 2, size))
+    path.write_bytes(pages)
+    with Serving(root) as serving:
+        runs = listed(serving)
+        assert "must be readable, got: interrupted" in runs["odd"]["problem"]
+        assert runs["good"]["problem"] is None
         assert serving.get("api/run", name="odd").status_code == 422
 
 
