@@ -29,7 +29,7 @@ def test_a_folder_may_come_later(tmp_path: Path) -> None:
         assert serving.said[0] == "There is no runs yet; it is shown as soon as there is.\n"
         with serving.events() as events:
             assert next(events) == ("runs", {})
-            assert serving.json("api/runs") == {"title": "runs", "runs": []}
+            assert serving.json("api/runs") == {"title": "runs", "left_out": False, "runs": []}
             recorded(tmp_path / "runs" / "a")
             while not serving.json("api/runs")["runs"]:
                 assert next(events) == ("runs", {})

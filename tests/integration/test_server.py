@@ -3,7 +3,6 @@
 import json
 import shutil
 import sqlite3
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -146,31 +145,6 @@ def test_a_damaged_spectrum_is_told(tmp_path: Path) -> None:
         assert answer.status_code == 422
         assert "spectrum 1 eval 0" in answer.json()["error"]
         assert serving.json("api/run", name="bent")["recorded"] == 2
-
-
-def test_records_that_only_malice_writes_are_told_and_no_fault_of_the_server(
-    tmp_path: Path,
-) -> None:
-    path = recorded(tmp_path / "runs" / "forged") / "run.sqlite"
-    recorded(tmp_path / "runs" / "good")
-    connection = sqlite3.connect(path)
-    body = '{"time": "<b>yesterday</b>", "metrics": [1], "output_layer": {}}'
-    with connection:
-        for (step,) in connection.execute("SELECT step FROM snapshots").fetchall():
-            head = json.dumps(["snapshot", step, body, 0])
-            connection.execute(
-                "UPDATE snapshots SET body = ?, checksum = ? WHERE step = ?",
-                (body, zlib.crc32(head.encode()), step),
-            )
-    connection.close()
-    with Serving(tmp_path / "runs") as serving:
-        answer = serving.get("api/run", name="forged")
-        assert answer.status_code == 422
-        assert "another program" in answer.json()["error"]
-        runs = by_name(serving.json("api/runs"))
-        assert "another program" in runs["forged"]["problem"]
-        assert runs["good"]["problem"] is None
-        assert serving.interrupt() == (0, "")
 
 
 def test_the_page_and_its_files_are_served_and_nothing_else_of_the_package(

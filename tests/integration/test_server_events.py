@@ -157,6 +157,21 @@ def test_listeners_and_followed_runs_are_limited(root: Path) -> None:
         assert serving.get("api/runs").status_code == 200
 
 
+def test_limits_hold_for_those_who_come_all_at_once(root: Path) -> None:
+    with Serving(root) as serving, ExitStack() as stack:
+        address = ("127.0.0.1", serving.port)
+        many = [
+            stack.enter_context(socket.create_connection(address, timeout=PATIENCE))
+            for _ in range(3 * MOST_LISTENERS)
+        ]
+        for each in many:
+            host = f"Host: 127.0.0.1:{serving.port}"
+            each.sendall(f"GET /api/events HTTP/1.1\r\n{host}\r\n\r\n".encode())
+        answers = [each.makefile("rb").readline() for each in many]
+        assert sum(b" 200 " in answer for answer in answers) == MOST_LISTENERS
+        assert sum(b" 503 " in answer for answer in answers) == 2 * MOST_LISTENERS
+
+
 def test_listeners_who_never_read_hold_nobody_up(root: Path) -> None:
     model = small_model()
     with Serving(root) as serving, ExitStack() as stack:

@@ -52,7 +52,7 @@ def test_the_link_gives_a_cookie_that_opens_the_rest(guarded: Serving) -> None:
         assert first.headers["cache-control"] == "no-store"
         cookie = first.headers["set-cookie"]
         assert cookie == (
-            f"fathom-{guarded.port}={token_of(guarded)}; Path=/; HttpOnly; SameSite=Strict"
+            f"fathom-{guarded.port}={token_of(guarded)}; Path=/; HttpOnly; SameSite=Lax"
         )
         assert browser.get("/").status_code == 200
         assert browser.get("/api/run", params={"name": "inside"}).status_code == 200
@@ -75,6 +75,8 @@ def test_with_a_token_foreign_names_are_still_refused(guarded: Serving) -> None:
         (f"127.0.0.1:{guarded.port}", 200),
         ("10.1.2.3:9000", 200),
         (socket.gethostname(), 200),
+        (f"{socket.gethostname().partition('.')[0]}.local:{guarded.port}", 200),
+        (f"{socket.gethostname().partition('.')[0]}.evil.example:{guarded.port}", 421),
         (f"evil.example:{guarded.port}", 421),
         ("", 400),
     ):

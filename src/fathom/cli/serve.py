@@ -2,6 +2,7 @@
 
 import webbrowser
 from pathlib import Path
+from threading import Thread
 from typing import Annotated
 
 import typer
@@ -43,6 +44,7 @@ def serve(
             typer.echo(f"There is no {folder} yet; it is shown as soon as there is.")
         typer.echo(f"Serving {folder} at {site.link}  (Ctrl-C ends it)")
         if open_page:
-            webbrowser.open(site.link)
+            # A browser of the terminal goes on until it is left, and the page is served meanwhile.
+            Thread(target=webbrowser.open, args=(site.link,), daemon=True).start()
 
     serve_page(folder, host=host, port=port, ready=tell)

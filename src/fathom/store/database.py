@@ -8,7 +8,7 @@ from typing import Any
 from fathom.errors import ClosedError, DamagedRecordError, RunError, warn
 from fathom.store.content import Key, content
 from fathom.store.opening import Opened, opened
-from fathom.store.schema import DATABASE, has_summaries
+from fathom.store.schema import DATABASE, has_summaries, limited
 
 
 class Database:
@@ -58,11 +58,15 @@ class Database:
         # A finished run may be gone on with, also in the middle of a query.
         if not now.is_outdated(self.folder):
             try:
-                return now.connection.execute(query, arguments).fetchall()
+                return self._all(now, query, arguments)
             except sqlite3.Error:
                 if not now.is_outdated(self.folder):
                     raise
-        return self._open().connection.execute(query, arguments).fetchall()
+        return self._all(self._open(), query, arguments)
+
+    def _all(self, now: Opened, query: str, arguments: tuple[object, ...]) -> list[Any]:
+        with limited(now.connection, self.folder):
+            return now.connection.execute(query, arguments).fetchall()
 
     def _open(self) -> Opened:
         """Open the run, or open it anew."""

@@ -1,5 +1,6 @@
 """Follow a run that need not be there yet, may grow, and may be replaced by another."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fathom.errors import RunNotFoundError
@@ -11,17 +12,18 @@ from fathom.store.timeline import Timeline
 class Follower:
     """The timeline of whatever run lies at a path; `look` brings it up to date."""
 
-    def __init__(self, path: Path, *, most: int = 2000):
+    def __init__(self, path: Path, *, most: int | Callable[[int], int] = 2000):
         """Say where to look.
 
         Args:
             path: The run's folder.
-            most: As for `Timeline`.
+            most: As for `Timeline`, or what gives it from how many layers the run has.
         """
         self.path = path
         self.timeline: Timeline | None = None
         """None while there is no run."""
         self._most = most
+        self._held = 0
         self._place: tuple[int, int] | None = None
 
     def look(self) -> bool:
@@ -43,19 +45,30 @@ class Follower:
             except RunNotFoundError:  # begun just now, and still empty
                 return False
             try:
-                self.timeline = Timeline(run, most=self._most)
+                self._read(run)
             except BaseException:
                 run.close()
                 raise
             self._place = place
             return True
-        return self.timeline is not None and self.timeline.refresh()
+        if self.timeline is None or not self.timeline.refresh():
+            return False
+        if self._wanted(len(self.timeline.facts)) != self._held:
+            self._read(self.timeline.run)
+        return True
 
     def close(self) -> None:
         """Close the run; the next look opens it again."""
         if self.timeline is not None:
             self.timeline.run.close()
         self.timeline = self._place = None
+
+    def _read(self, run: StoredRun) -> None:
+        self._held = self._wanted(len(run.layers))
+        self.timeline = Timeline(run, most=self._held)
+
+    def _wanted(self, layers: int) -> int:
+        return self._most if isinstance(self._most, int) else self._most(layers)
 
     def _found(self) -> tuple[int, int] | None:
         try:

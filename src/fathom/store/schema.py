@@ -1,6 +1,10 @@
 """The tables of a run, and how to tell a run from other databases."""
 
+import re
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from fathom.errors import RunError, RunNotFoundError
@@ -33,6 +37,12 @@ CREATE TABLE IF NOT EXISTS summaries (
 );
 """
 
+# A column that is generated is none of fathom's either: to read it is to compute it.
+_PLAIN = re.compile(r"CREATE (TABLE|INDEX|UNIQUE INDEX) (?!.*\bAS\b)", re.DOTALL | re.IGNORECASE)
+
+# Of SQLite's own small steps: to read a row takes some ten, and a row has more bytes than one.
+_STEPS_A_BYTE, _STEPS_AT_ONCE = 100, 1_000_000
+
 
 def connect(database: Path, *, mode: str) -> sqlite3.Connection:
     """Open a database.
@@ -54,6 +64,31 @@ def connect(database: Path, *, mode: str) -> sqlite3.Connection:
     return connection
 
 
+@contextmanager
+def limited(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Interrupt, inside the block, what takes longer than a file of that size can need.
+
+    A file of a few pages that name one another has SQLite go through them for ever.
+
+    Args:
+        connection: To the database.
+        path: Its folder.
+
+    Yields:
+        Nothing; what is interrupted raises `sqlite3.OperationalError`.
+    """
+    size = 0
+    for name in (DATABASE, f"{DATABASE}-wal"):
+        with suppress(OSError):
+            size += (path / name).stat().st_size
+    most, calls = 1 + size * _STEPS_A_BYTE // _STEPS_AT_ONCE, count()
+    connection.set_progress_handler(lambda: next(calls) >= most, _STEPS_AT_ONCE)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
 def holds_run(connection: sqlite3.Connection, path: Path, *, where: str) -> bool:
     """Tell whether a database is a run of this version.
 
@@ -67,12 +102,13 @@ def holds_run(connection: sqlite3.Connection, path: Path, *, where: str) -> bool
 
     Raises:
         RunNotFoundError: If it is another program's.
-        RunError: If it is a run of another version.
+        RunError: If it is a run of another version, or has what would be computed when it is read.
         sqlite3.Error: If it cannot be read.
     """
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    with limited(connection, path):
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if version == application == tables == 0:
         return False
     if application != _APPLICATION_ID:
@@ -85,7 +121,22 @@ def holds_run(connection: sqlite3.Connection, path: Path, *, where: str) -> bool
             f"{where} must be of schema version {_VERSION}, got {version} in {path}. "
             "Use the version of fathom that wrote it."
         )
+    _check_plain(connection, path, where=where)
     return True
+
+
+def _check_plain(connection: sqlite3.Connection, path: Path, *, where: str) -> None:
+    """Refuse views, triggers and the like: they would have the reader do whatever they say."""
+    # What SQLite goes by is this text, whatever stands in the columns beside it.
+    with limited(connection, path):
+        query = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"
+        texts = connection.execute(query).fetchall()
+    for (text,) in texts:
+        if not (isinstance(text, str) and _PLAIN.match(text)):
+            raise RunError(
+                f"{where} must hold plain tables, got {str(text)[:60]!r} in {path / DATABASE}. "
+                "It is none of fathom's; remove it to read the run."
+            )
 
 
 def create_tables(connection: sqlite3.Connection) -> None:

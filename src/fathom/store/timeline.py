@@ -124,6 +124,10 @@ class Timeline:
         self._columns = {}
         return changed
 
+    def drop_columns(self) -> None:
+        """Forget what was put together to answer, until the next question."""
+        self._columns = {}
+
     def numbers(self, name: str, *, phase: str) -> NDArray[np.float64]:
         """Return one number of every reading.
 

@@ -203,6 +203,39 @@ def test_a_follower_waits_for_a_run_follows_it_and_notices_another(tmp_path: Pat
     follower.close()
 
 
+def test_a_follower_may_hold_fewer_steps_the_more_layers_there_are(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def most(layers: int) -> int:
+        asked.append(layers)
+        return 8 // max(layers, 1)
+
+    follower, folder, model = Follower(tmp_path / "run", most=most), tmp_path / "run", network()
+    with fathom.watch(model, folder) as monitor:
+        follower.look()
+        assert asked == [0], "before the first step nobody knows"
+        for step in range(20):
+            show(model, 10)
+            monitor.snapshot(step=step).wait()
+            assert follower.look()
+        assert follower.timeline is not None
+        layers = len(follower.timeline.facts)
+        assert layers > 1
+        assert follower.timeline.recorded == 20
+        assert len(follower.timeline.steps) <= 8 // layers + 1
+        assert follower.timeline.steps[-1] == 19
+        assert not follower.look()
+    follower.close()
+
+
+def test_columns_that_were_dropped_are_put_together_again(folder: Path) -> None:
+    with fathom.open_run(folder) as run:
+        timeline = run.timeline()
+        before = timeline.numbers("rows", phase="eval")
+        timeline.drop_columns()
+        np.testing.assert_array_equal(timeline.numbers("rows", phase="eval"), before)
+
+
 def test_a_run_is_live_while_it_is_written(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     assert not is_written(folder)

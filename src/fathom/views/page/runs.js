@@ -42,8 +42,12 @@ export class RunList {
     }
     this.busy = true;
     try {
-      const { title, runs } = await this.from.runs();
+      const { title, runs, left_out: leftOut } = await this.from.runs();
       if (!this.closed) this.fill(title, runs);
+      if (!this.closed && leftOut) {
+        this.table.append(element("p", {}, "There are more runs below this folder than are listed "
+          + "here. Serve one of the folders in it to see the rest."));
+      }
     } catch (error) {
       if (!this.closed && !this.drawn) refill(this.table, element("p", {}, error.message));
     }

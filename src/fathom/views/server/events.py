@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -26,6 +27,10 @@ MOST_LISTENERS = 100
 
 MOST_FOLLOWED = 32
 """How many runs may be listened to at once."""
+
+_FAULT = "fault"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -68,6 +73,7 @@ class Events:
         self._runs = runs
         self._listing = listing
         self._watches: dict[str | None, _Watch] = {}
+        self._streams: set[EventStream] = set()
         self._closing = asyncio.Event()
 
     def close(self) -> None:
@@ -75,19 +81,27 @@ class Events:
         self._closing.set()
 
     def stream(self, names: Sequence[str]) -> "EventStream":
-        """Return the answer to somebody who listens.
+        """Return the answer to somebody who listens; it has its place until it has ended.
 
         Args:
             names: Of the runs, each once; of none, the list alone.
 
+        Returns:
+            An answer that must be sent, or its place is never free again.
+
         Raises:
             TooManyError: If too many listen, or to too many runs.
         """
-        listening = len(self._watches[None].listeners) if None in self._watches else 0
-        watched = {name for name in self._watches if name is not None}
-        if listening >= MOST_LISTENERS or len(watched.union(names)) > MOST_FOLLOWED:
+        followed = {name for stream in self._streams for name in stream.names}
+        if len(self._streams) >= MOST_LISTENERS or len(followed.union(names)) > MOST_FOLLOWED:
             raise TooManyError
-        return EventStream(self, tuple(names), self._closing)
+        stream = EventStream(self, tuple(names), self._closing)
+        self._streams.add(stream)
+        return stream
+
+    def ended(self, stream: "EventStream") -> None:
+        """Give the place of a stream to others."""
+        self._streams.discard(stream)
 
     @asynccontextmanager
     async def listening(self, names: tuple[str, ...]) -> AsyncIterator[_Listener]:
@@ -136,8 +150,13 @@ class Events:
     ) -> None:
         while True:
             began = time.monotonic()
-            stamp = await asyncio.to_thread(look)
             watch = self._watches[name]
+            try:
+                stamp = await asyncio.to_thread(look)
+            except Exception:  # noqa: BLE001 - whatever it is, who listens would wait for ever
+                stamp = _FAULT
+                if watch.stamp != _FAULT:
+                    _log.exception("serve: looking at %r has failed; it goes on", name)
             if not watch.looked or stamp != watch.stamp:
                 watch.looked, watch.stamp = True, stamp
                 for listener in watch.listeners:
@@ -150,12 +169,18 @@ class EventStream:
 
     def __init__(self, events: Events, names: tuple[str, ...], closing: asyncio.Event):
         """Prepare the answer."""
+        self.names = names
         self._events = events
-        self._names = names
         self._closing = closing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send events for as long as it is listened."""
+        try:
+            await self._send(scope, receive, send)
+        finally:
+            self._events.ended(self)
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         if scope["method"] != "HEAD":
@@ -171,7 +196,7 @@ class EventStream:
         async def write(text: str) -> None:
             await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
 
-        async with self._events.listening(self._names) as listener:
+        async with self._events.listening(self.names) as listener:
             await write("retry: 1000\n\n")
             while True:
                 try:

@@ -1,6 +1,7 @@
 """One run that is looked at: its document as it is now, ready to send."""
 
 import hashlib
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -12,10 +13,24 @@ from fathom.views.document import Document, run_document, spectrum_document
 from fathom.views.server.packing import compressed, encoded, exact
 from fathom.views.server.root import Root
 
-# What a record with a right checksum and wrong content, which only malice writes, can raise.
-ODD_CONTENT = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+# What a record with a right checksum and wrong content, which only malice writes, can raise: one of
+# the wrong type, nested too deep, or too big.
+ODD_CONTENT = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    sqlite3.Error,
+)
 
 _THRESHOLD = 0.99
+
+# At most so many steps, and readings of a phase: a snapshot is to be seen within a second, however
+# many layers there are.
+_STEPS, _READINGS = 2000, 100_000
 
 
 class Followed:
@@ -114,7 +129,7 @@ class Followed:
         if folder is None:
             return
         if self._follower is None:
-            self._follower = Follower(folder)
+            self._follower = Follower(folder, most=_most)
         try:
             changed = self._follower.look()
             timeline = self._follower.timeline
@@ -122,6 +137,7 @@ class Followed:
                 self._forget()
             elif changed or self._stamp is None or is_written(folder) != self._live:
                 self._take(run_document(timeline, name=self.name))
+                timeline.drop_columns()
         except FathomError as error:
             problem = self._told(error)
             self._forget()  # so that it is opened anew: it may be replaced by a whole one
@@ -149,6 +165,10 @@ class Followed:
     def _told(self, error: FathomError) -> str:
         folder = self._follower.path if self._follower is not None else None
         return told(error, folder=folder, name=self.name, root=self._root)
+
+
+def _most(layers: int) -> int:
+    return min(max(_READINGS // max(layers, 1), 1), _STEPS)
 
 
 def told(error: FathomError, *, folder: Path | None, name: str, root: Root) -> str:

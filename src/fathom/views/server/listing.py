@@ -12,7 +12,7 @@ from fathom.store.schema import DATABASE
 from fathom.store.stored import StoredRun
 from fathom.store.timeline import Timeline
 from fathom.views.document import Document
-from fathom.views.server.followed import ODD_CONTENT, odd, told
+from fathom.views.server.followed import odd, told
 from fathom.views.server.packing import compressed, encoded, exact
 from fathom.views.server.root import Root, fault
 
@@ -54,7 +54,8 @@ class Listing:
         """Return the list as JSON, compressed with gzip.
 
         Returns:
-            `title` and `runs`, each with `name`, `live`, `recorded`, `last_step`, `layers` (how
+            `title`, `left_out` (whether there are more runs than the limits let be listed) and
+            `runs`, each with `name`, `live`, `recorded`, `last_step`, `layers` (how
             many), `model`, `started`, `updated` (seconds since 1970), `average` (of the last step,
             in [0, 1]) and `problem`, null but where the run cannot be read.
         """
@@ -63,22 +64,26 @@ class Listing:
             return self._document
 
     def _look(self) -> None:
-        names = self._root.names()
-        self._kept = {name: kept for name in names if (kept := self._entry(name)) is not None}
-        runs = [
-            {"live": self._is_live(name), **kept.entry, "name": _shown(name)}
-            for name, kept in self._kept.items()
-        ]
-        text = encoded({"title": self._root.title, "runs": runs})
+        found = self._root.search()
+        kept: dict[str, _Kept] = {}
+        runs: list[Document] = []
+        for name in found.names:
+            # Right before it is opened: links may have been changed since the search.
+            folder = found.find(name)
+            entry = self._entry(name, folder)
+            if entry is not None:
+                kept[name] = entry
+                live = folder is not None and is_written(folder)
+                runs.append({"live": live, **entry.entry, "name": _shown(name)})
+        self._kept = kept
+        text = encoded({"title": self._root.title, "left_out": found.left_out, "runs": runs})
         stamp = hashlib.blake2b(text, digest_size=12).hexdigest()
         if stamp != self._stamp:
             self._stamp, self._document = stamp, compressed(text)
 
-    def _entry(self, name: str) -> _Kept | None:
-        problem = fault(name)
-        folder = None if problem is not None else self._root.find(name)
+    def _entry(self, name: str, folder: Path | None) -> _Kept | None:
         if folder is None:
-            return _Kept(None, _unread(problem or _OUTSIDE))
+            return _Kept(None, _unread(fault(name) or _OUTSIDE))
         seen = _signature(folder)
         kept = self._kept.get(name)
         if kept is not None and kept.seen == seen:
@@ -89,12 +94,8 @@ class Listing:
             return None
         except RunError as error:
             return _Kept(seen, _unread(told(error, folder=folder, name=name, root=self._root)))
-        except ODD_CONTENT as error:
+        except Exception as error:  # noqa: BLE001 - one run must not take the others with it
             return _Kept(seen, _unread(odd(error)))
-
-    def _is_live(self, name: str) -> bool:
-        folder = self._root.find(name)
-        return folder is not None and is_written(folder)
 
 
 def _read(folder: Path) -> Document:
@@ -108,12 +109,17 @@ def _read(folder: Path) -> Document:
             "recorded": timeline.recorded,
             "last_step": exact(last.step) if last else None,
             "layers": len(timeline.facts),
-            "model": facts.get("model"),
-            "started": facts.get("started"),
+            "model": _text(facts.get("model")),
+            "started": _text(facts.get("started")),
             "updated": last.time if last and math.isfinite(last.time) else None,
             "average": next((value for value in averages if math.isfinite(value)), None),
             "problem": None,
         }
+
+
+def _text(value: object) -> str | None:
+    """Return a text as it is: what is no text could be of any size and depth."""
+    return value if isinstance(value, str) else None
 
 
 def _unread(problem: str) -> Document:
@@ -138,7 +144,11 @@ def _signature(folder: Path) -> object:
         except OSError:
             found.append(None)
         else:
-            found.append((file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns))
+            # A reader makes an empty journal, which is as good as none.
+            is_empty = name != DATABASE and not file.st_size
+            found.append(
+                None if is_empty else (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns)
+            )
     return str(folder), *found
 
 

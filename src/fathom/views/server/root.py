@@ -2,9 +2,9 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISLNK, S_ISREG
 
 from fathom.store.lock import LOCK
 from fathom.store.schema import DATABASE
@@ -16,10 +16,37 @@ MOST_FOLDERS = 10_000
 """How many folders are looked into: a page is no place to search a whole disk from."""
 
 MOST_RUNS = 1000
-"""How many runs are listed."""
+"""How many runs are listed: of more the newest."""
 
 _LONGEST_NAME = 1000
 _JOURNALS = tuple(f"{DATABASE}-{kind}" for kind in ("wal", "shm", "journal"))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one search of a root has found.
+
+    Attributes:
+        names: Of the runs, sorted: relative to the root, with slashes. A name may be one that
+            `fault` finds fault with.
+        left_out: Whether there are, or may be, runs that the limits leave out.
+    """
+
+    names: list[str]
+    left_out: bool
+    _root: Path | None
+    _title: str
+
+    def find(self, name: str) -> Path | None:
+        """Return what `Root.find` does, of the root as it was when it was searched.
+
+        Args:
+            name: One of `names`.
+
+        Returns:
+            Its real path, looked up anew; None where there is no such run.
+        """
+        return None if self._root is None else _find(name, self._root, self._title)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,36 +74,30 @@ class Root:
             Its real path, which is inside the root as all of its files are; None where there is no
             such run, whatever else may be there.
         """
-        if fault(name) is not None:
-            return None
-        try:
-            root = self.path.resolve(strict=True)
-            if _holds_run(root, root):
-                return root if name == self.title else None
-            folder = (root / name).resolve(strict=True)
-            return folder if folder != root and _holds_run(folder, root) else None
-        # Of a name that is too long, has a NUL, or goes round in a circle of links.
-        except (OSError, RuntimeError, ValueError):
-            return None
+        root = self._resolved()
+        return None if root is None else _find(name, root, self.title)
 
-    def names(self) -> list[str]:
-        """Return the names of the runs, sorted; links and hidden folders are passed over.
+    def search(self) -> Found:
+        """Search for runs; links and hidden folders are passed over.
 
         Returns:
-            Relative to the root, with slashes. A name may be one that `fault` finds fault with.
+            What is there now.
         """
+        root, title = self._resolved(), self.title
+        if root is None:
+            return Found([], left_out=False, _root=None, _title=title)
+        if _recorded(root) is not None:
+            return Found([title], left_out=False, _root=root, _title=title)
+        times, left_out = _search(root)
+        names = sorted(times, key=lambda name: times[name], reverse=True)[:MOST_RUNS]
+        left_out = left_out or len(names) < len(times)
+        return Found(sorted(names), left_out=left_out, _root=root, _title=title)
+
+    def _resolved(self) -> Path | None:
         try:
-            root = self.path.resolve(strict=True)
+            return self.path.resolve(strict=True)
         except (OSError, RuntimeError):
-            return []
-        if _is_run(root):
-            return [self.title]
-        found: list[str] = []
-        for name in _folders(root):
-            found.append(name)
-            if len(found) == MOST_RUNS:
-                break
-        return sorted(found)
+            return None
 
 
 def fault(name: str) -> str | None:
@@ -102,18 +123,40 @@ def fault(name: str) -> str | None:
     return None
 
 
-def _folders(root: Path) -> Iterator[str]:
-    """Go through the folders that hold a run, those nearest to the root first."""
+def _find(name: str, root: Path, title: str) -> Path | None:
+    """Return the folder of a run below a root that is a real path."""
+    if fault(name) is not None:
+        return None
+    try:
+        if _holds_run(root, root):
+            return root if name == title else None
+        folder = (root / name).resolve(strict=True)
+        return folder if folder != root and _holds_run(folder, root) else None
+    # Of a name that is too long, has a NUL, or goes round in a circle of links.
+    except (OSError, RuntimeError, ValueError):
+        return None
+
+
+def _search(root: Path) -> tuple[dict[str, int], bool]:
+    """Return when each run was last recorded, by name, and whether folders were left out.
+
+    Those nearest to the root are looked into first.
+    """
+    times: dict[str, int] = {}
     pending, looked = deque([("", 0)]), 0
-    while pending and looked < MOST_FOLDERS:
+    while pending:
         prefix, depth = pending.popleft()
-        looked += 1
         for name in _children(root / prefix):
+            if looked == MOST_FOLDERS:
+                return times, True
+            looked += 1
             path = f"{prefix}/{name}" if prefix else name
-            if _is_run(root / path):
-                yield path
+            time = _recorded(root / path)
+            if time is not None:
+                times[path] = time
             elif depth + 1 < DEPTH:
                 pending.append((path, depth + 1))
+    return times, False
 
 
 def _children(folder: Path) -> list[str]:
@@ -128,24 +171,40 @@ def _children(folder: Path) -> list[str]:
         return []
 
 
-def _is_run(folder: Path) -> bool:
+def _recorded(folder: Path) -> int | None:
+    """Return when the run in a folder was last written, in nanoseconds; None if there is none."""
     try:
-        return (folder / DATABASE).is_file()
+        found = (folder / DATABASE).stat()
     except (OSError, ValueError):
-        return False
+        return None
+    return found.st_mtime_ns if S_ISREG(found.st_mode) else None
 
 
 def _holds_run(folder: Path, root: Path) -> bool:
-    """Tell whether a folder holds a run, and nothing that SQLite would follow out of the root."""
-    return _is_inside(folder / DATABASE, root) and all(
-        _is_inside(folder / name, root)
-        for name in (LOCK, *_JOURNALS)
-        if os.path.lexists(folder / name)
+    """Tell whether a real path holds a run, and nothing that leads SQLite out of the root."""
+    return (
+        folder.is_relative_to(root)
+        and _is_inside(folder / DATABASE, root) is True
+        and all(_is_inside(folder / name, root) is not False for name in (LOCK, *_JOURNALS))
     )
 
 
-def _is_inside(file: Path, root: Path) -> bool:
-    """Tell whether this is a regular file inside the root: no pipe, which would wait for ever."""
+def _is_inside(file: Path, root: Path) -> bool | None:
+    """Tell whether this is a regular file inside the root: no pipe, which would wait for ever.
+
+    Args:
+        file: In a folder that is inside: only where it is a link is there a way to go.
+        root: A real path.
+
+    Returns:
+        None where there is nothing.
+    """
+    try:
+        mode = file.lstat().st_mode
+    except FileNotFoundError:
+        return None
+    if not S_ISLNK(mode):
+        return S_ISREG(mode)
     try:
         real = file.resolve(strict=True)
     except FileNotFoundError:

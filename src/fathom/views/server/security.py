@@ -40,7 +40,8 @@ class Access:
 
     Attributes:
         port: That is listened at.
-        names: Of the host that are taken beside those of the loopback, in lower case.
+        names: Of the host that are taken beside those of the loopback, in lower case; with a token
+            those of `own_names` belong to them.
         token: That every request must have; None on a loopback.
     """
 
@@ -65,16 +66,22 @@ class Access:
         """
         if self.token is None:
             return port == self.port and host in _LOOPBACK | self.names
-        own = socket.gethostname().lower()
-        return (
-            host in _LOOPBACK | self.names | {own}
-            or host.startswith(f"{own.partition('.')[0]}.")
-            or is_address(host)
-        )
+        return host in _LOOPBACK | self.names or is_address(host)
 
     def knows(self, token: str) -> bool:
         """Tell whether this is the token, in a time that does not depend on it."""
         return self.token is not None and hmac.compare_digest(token.encode(), self.token.encode())
+
+
+def own_names() -> frozenset[str]:
+    """Return the names of this machine, in lower case; may ask a name server.
+
+    Returns:
+        As it is called, with and without its domain, and as its own network calls it.
+    """
+    own = socket.gethostname().lower()
+    first = own.partition(".")[0]
+    return frozenset({own, first, f"{first}.local", socket.getfqdn().lower()})
 
 
 def new_token() -> str:
@@ -151,7 +158,10 @@ class Guard:
             if not access.knows(given[0]):
                 return 401, "This token is not that of this server, or of an earlier start.", {}
             rest = urlencode([(key, value) for key, value in query if key != "token"])
-            cookie = f"{access.cookie}={access.token}; Path=/; HttpOnly; SameSite=Strict"
+            # Not Strict: whoever clicks the link in a mail or a chat comes from another site, and
+            # the cookie must go with the answer to that. Lax goes with such a click alone, which
+            # changes nothing here, and whose answer the other site cannot read.
+            cookie = f"{access.cookie}={access.token}; Path=/; HttpOnly; SameSite=Lax"
             return 303, "", {"location": f"/?{rest}" if rest else "/", "set-cookie": cookie}
         if any(access.knows(token) for token in _tokens(scope, access.cookie)):
             return None

@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +15,7 @@ import uvicorn
 from fathom.errors import ArgumentError
 from fathom.views.server.app import LivePage
 from fathom.views.server.root import Root
-from fathom.views.server.security import Access, is_address, new_token
+from fathom.views.server.security import Access, is_address, new_token, own_names
 
 PORT = 8317
 """Unless another is asked for; any that is free where it is taken."""
@@ -48,14 +49,20 @@ def serve(folder: Path, *, host: str, port: int | None, ready: Callable[[Site], 
         ready: Called once the address can be opened.
 
     Raises:
-        ArgumentError: If the address cannot be listened at.
+        ArgumentError: If the address cannot be listened at, or the folder is a file.
     """
+    if folder.exists() and not folder.is_dir():
+        raise ArgumentError(
+            f"serve: folder must be a folder of runs, or of one, got {folder}, which is a file. "
+            "Pass the folder that it lies in."
+        )
     listening = _listening(host, port)
     address, bound = listening.getsockname()[:2]
     is_open = not ip_address(address.partition("%")[0]).is_loopback
+    names = frozenset({host.lower(), address})
     access = Access(
         port=bound,
-        names=frozenset({host.lower(), address}),
+        names=names | own_names() if is_open else names,
         token=new_token() if is_open else None,
     )
     page = LivePage(Root(folder.absolute()), access)
@@ -96,6 +103,11 @@ def _listening(host: str, port: int | None) -> socket.socket:
     wanted = PORT if port is None else port
     try:
         return _bound(host, wanted)
+    except PermissionError as error:
+        raise ArgumentError(
+            f"serve: --port must be one that you may listen at, got {wanted}: {error.strerror}. "
+            "Pass one from 1024 on."
+        ) from error
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise ArgumentError(
@@ -120,8 +132,9 @@ def _bound(host: str, port: int) -> socket.socket:
     )[0]
     listening = socket.socket(family, kind, protocol)
     try:
-        if hasattr(socket, "SO_REUSEADDR") and socket.SO_REUSEADDR:
-            # A server that was killed leaves connections behind for a minute.
+        if os.name == "posix":
+            # A server that was killed leaves connections behind for a minute. On Windows the same
+            # word means another thing: two servers at one port.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(128)

@@ -2,11 +2,12 @@ import socket
 
 import pytest
 
-from fathom.views.server.security import Access, is_address, new_token
+from fathom.views.server.security import Access, is_address, new_token, own_names
 
 LOOPBACK = Access(port=8317, names=frozenset({"127.0.0.1"}))
-OPEN = Access(port=8317, names=frozenset({"gpu.example", "0.0.0.0"}), token="secret")
+OPEN = Access(port=8317, names=frozenset({"gpu.example", "0.0.0.0"}) | own_names(), token="secret")
 OWN = socket.gethostname().lower()
+FIRST = OWN.partition(".")[0]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
@@ -25,11 +26,12 @@ def test_a_loopback_takes_no_other_name(host: str) -> None:
 
 
 def test_with_a_token_addresses_and_own_names_are_taken_with_any_port() -> None:
-    for host in ("gpu.example", "10.0.0.1", "fd00::1", "localhost", OWN, f"{OWN}.example"):
+    for host in ("gpu.example", "10.0.0.1", "fd00::1", "localhost", OWN, FIRST, f"{FIRST}.local"):
         assert OPEN.takes(host, 8317)
         assert OPEN.takes(host, 9000)
-    assert not OPEN.takes("evil.example", 8317)
-    assert not OPEN.takes(f"{OWN}evil.example", 8317)
+    assert OPEN.takes(socket.getfqdn().lower(), 8317)
+    for host in ("evil.example", f"{OWN}evil.example", f"{FIRST}.evil.example", f"{OWN}.example"):
+        assert not OPEN.takes(host, 8317)
 
 
 def test_only_the_token_is_the_token() -> None:
