@@ -300,3 +300,14 @@ def test_print_names_layers_kinds_widths_rows_and_memory() -> None:
 def test_print_says_that_a_sample_is_read_unasked() -> None:
     with fathom.watch(nn.Linear(2, 2)) as monitor:
         assert "an even sample of the rows within budget=0.02" in str(monitor)
+
+
+def test_a_report_prints_as_a_table() -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
+    with fathom.watch(model, budget=None) as monitor:
+        model[0](torch.randn(1200, 3))
+        header, seen, not_seen = repr(monitor.report()).splitlines()
+    assert header.split() == ["layer", "state", "calls", "rows", "dropped", "padded", "reason"]
+    assert seen.split() == ["0", "observed", "1", "1,200", "0", "0"]
+    assert not_seen.split()[:3] == ["1", "not", "called"]
+    assert not_seen.endswith(monitor.report()[1].reason)

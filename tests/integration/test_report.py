@@ -78,14 +78,3 @@ def test_a_layer_that_only_ran_on_skipped_steps_was_called() -> None:
             model(torch.randn(5, 3))
         states = {each.layer: each.state for each in monitor.report()}
     assert states == {"layers.0": "observed", "layers.1": "skipped"}
-
-
-def test_a_report_prints_as_a_table() -> None:
-    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
-    with fathom.watch(model, budget=None) as monitor:
-        model[0](torch.randn(1200, 3))
-        header, seen, not_seen = repr(monitor.report()).splitlines()
-    assert header.split() == ["layer", "state", "calls", "rows", "dropped", "padded", "reason"]
-    assert seen.split() == ["0", "observed", "1", "1,200", "0", "0"]
-    assert not_seen.split()[:3] == ["1", "not", "called"]
-    assert not_seen.endswith(monitor.report()[1].reason)
