@@ -9,6 +9,7 @@ import pytest
 
 import fathom
 from fathom.cli.main import app
+from page_scripts import run_script
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -49,17 +50,8 @@ def test_every_public_name_and_every_command_is_in_the_reference(pages: Path) ->
         assert f"fathom {command.name or command.callback.__name__}" in commands
 
 
-def run_script(page: str, folder: Path) -> None:
-    """Run all Python of a page as one script, in an empty folder."""
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text(), re.DOTALL)
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(blocks)], cwd=folder, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-
-
 def test_the_first_script_learns_the_digits(tmp_path: Path) -> None:
-    run_script("start", tmp_path)
+    run_script("start.md", tmp_path, blocks=2)
     assert (tmp_path / "layers.svg").is_file()
     with fathom.open_run(tmp_path / "runs" / "digits") as run:
         assert run.steps == list(range(10))
@@ -67,6 +59,6 @@ def test_the_first_script_learns_the_digits(tmp_path: Path) -> None:
 
 
 def test_the_script_of_the_sinks_fills_them(tmp_path: Path) -> None:
-    run_script("sinks", tmp_path)
+    run_script("sinks.md", tmp_path)
     assert len((tmp_path / "numbers.csv").read_text().splitlines()) > 3 * 2 * 10
     assert len(list((tmp_path / "logs").iterdir())) == 1

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import fathom
 from comparison import assert_read
 from fathom.integrations.accelerate import FathomTracker
-from pages import run_script
+from page_scripts import run_script
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import fathom
 from comparison import assert_read
 from fathom.integrations.ignite import FathomHandler
-from pages import run_script
+from page_scripts import run_script
 
 # Theirs: a metric keeps its results in a way that torch will change.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning:ignite")

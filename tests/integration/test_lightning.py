@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import fathom
 from comparison import assert_read
 from fathom.integrations.lightning import FathomCallback
-from pages import run_script
+from page_scripts import run_script
 from tiny_transformers import MASK, B, T, gpt2, tokens
 
 PACKAGES = ["lightning.pytorch", "pytorch_lightning"]

@@ -23,7 +23,7 @@ import fathom
 import reference
 from comparison import assert_read
 from fathom.integrations.transformers import FathomCallback
-from pages import run_script
+from page_scripts import run_script
 from tiny_transformers import SMALL
 
 pytestmark = pytest.mark.filterwarnings(

@@ -11,12 +11,12 @@ import fathom
 _ROOT = Path(__file__).parents[1]
 
 
-def run_script(page: str, folder: Path) -> str:
-    """Run the first script of a page in a folder, and return what it prints."""
+def run_script(page: str, folder: Path, *, blocks: int = 1) -> str:
+    """Run the first Python of a page in a folder, and return what it prints."""
     text = (_ROOT / "docs" / page).read_text()
-    script = re.search(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert script is not None, f"{page} has no script"
-    (folder / "script.py").write_text(script[1])
+    scripts = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(scripts) >= blocks, f"{page} has no script"
+    (folder / "script.py").write_text("\n".join(scripts[:blocks]))
     source = Path(fathom.__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "script.py"],
