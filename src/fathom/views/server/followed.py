@@ -124,7 +124,8 @@ class Followed:
 
     def _look(self) -> None:
         folder = self._root.find(self.name)
-        if self._follower is not None and folder != self._follower.path:
+        # A run that could not be read has no follower, and goes all the same.
+        if folder is None or (self._follower is not None and folder != self._follower.path):
             self._forget()
         if folder is None:
             return
