@@ -223,7 +223,7 @@ def test_a_convolution_is_read_as_the_settings_say(conv: str, count: int, name: 
     width = 80 if conv == "flatten" else 5
     assert rows.values.reshape(-1, width).shape == (count, width)
     assert rows.samples == 3
-    words = {"positions": "position", "max": "maximum", "flatten": "maps"}
+    words = {"positions": "position", "max": "maximum", "flatten": "map"}
     assert words.get(conv, conv) in layer.rows
     [layer] = select(model, [name], conv="flatten", downsample=2)
     assert layer.read(torch.randn(3, 5, 4, 4), None, None).values.shape == (3, 20)
