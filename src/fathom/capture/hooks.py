@@ -42,7 +42,13 @@ class Current(Protocol):
 
 
 class Listener(Protocol):
-    """Whom hooks tell; none of it may raise."""
+    """Whom hooks tell; none of it may raise.
+
+    Attributes:
+        active: Whether what it is told counts.
+    """
+
+    active: bool
 
     @property
     def current(self) -> Current:
@@ -80,6 +86,11 @@ class Hook:
         self._listener = weakref.ref(listener)
         self.token = token
         self.number = register(self)
+
+    @property
+    def listener(self) -> Listener | None:
+        """Whom it tells, while that is there."""
+        return self._listener()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A function of any arguments that returns None; copy and pickle ask here.

@@ -1,0 +1,1 @@
+"""Instruments beside saturation, on a model and data: probes, projections, similarity."""

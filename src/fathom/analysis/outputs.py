@@ -1,0 +1,101 @@
+"""The outputs of a frozen model's layers, handed over while it runs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fathom.capture.hooks import Hook, Listener
+from fathom.capture.layers import Layer
+from fathom.capture.modules import unwrapped
+from fathom.capture.selection import LayerFilter, select_layers
+from fathom.settings import Settings
+
+Receive = Callable[[Layer, Tensor], None]
+"""Takes a layer and its output, before an activation in place can overwrite it."""
+
+
+def chosen_layers(model: nn.Module, layers: LayerFilter | None) -> list[Layer]:
+    """Return the layers to look at, in order of registration.
+
+    Args:
+        model: The root, wrapped or not.
+        layers: As of `fathom.watch`.
+
+    Returns:
+        At least one.
+    """
+    return select_layers(unwrapped(model), layers, Settings())
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Have a model in eval mode, without gradients and unseen by monitors, and then as it was.
+
+    Args:
+        model: The root; each module gets its own mode back.
+
+    Yields:
+        Nothing.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    with ExitStack() as undo:
+        undo.enter_context(unwatched(model))
+        undo.callback(_restore, modes)
+        model.eval()
+        undo.enter_context(torch.no_grad())
+        yield
+
+
+@contextmanager
+def unwatched(model: nn.Module) -> Iterator[None]:
+    """Have the monitors of a model see nothing of what is called inside.
+
+    Args:
+        model: The root.
+
+    Yields:
+        Nothing.
+    """
+    paused: list[Listener] = []
+    for module in model.modules():
+        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
+            listener = hook.listener if isinstance(hook, Hook) else None
+            if listener is not None and listener.active:
+                listener.active = False
+                paused.append(listener)
+    try:
+        yield
+    finally:
+        for listener in paused:
+            listener.active = True
+
+
+@contextmanager
+def outputs_of(layers: Sequence[Layer], receive: Receive) -> Iterator[None]:
+    """Hand over what layers return, as often as they are called, as `watch` would read it.
+
+    Args:
+        layers: Some layers of a model.
+        receive: Is called with each; the tensor is not to be kept, only copied.
+
+    Yields:
+        Nothing; the hooks come off at the end.
+    """
+    with ExitStack() as undo:
+        for layer in layers:
+            hook = partial(_hand_over, layer, receive)
+            undo.callback(layer.module.register_forward_hook(hook).remove)
+        yield
+
+
+def _hand_over(layer: Layer, receive: Receive, module: nn.Module, args: Any, output: Any) -> None:
+    receive(layer, layer.pick(output))
+
+
+def _restore(modes: Sequence[tuple[nn.Module, bool]]) -> None:
+    for module, training in modes:
+        module.training = training
