@@ -20,8 +20,8 @@ setup: $(READY)  ## Make .venv with everything that the demo, the tests and the 
 demo: setup  ## Train a small VGG on handwritten digits, watched, and show its layers
 	$(BIN)/fathom demo --run runs/demo
 
-test: setup  ## Run every test
-	$(BIN)/python -m pytest $(ARGS)
+test: setup  ## Run every test, two at a time; a part: ARGS=tests/unit/spectral
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 regimes: setup  ## Run the tests of all ways of training, and write docs/regimes.md from what came of them
 	$(BIN)/python -m pytest -m regime --regimes=docs/regimes.md $(ARGS)

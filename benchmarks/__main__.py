@@ -23,7 +23,7 @@ from report import Section, page
 from workloads import CUDA_VGG16, CUDA_WORKLOADS, TINY, VGG16, WORKLOADS
 
 HEAD = """\
-# What watching costs
+# The figures
 
 {facts}.
 

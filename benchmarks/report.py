@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_GOALS = "fathom has set itself these; a goal that was missed stays in the table."
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -57,4 +59,4 @@ def page(head: str, sections: Sequence[Section]) -> str:
     goals = [goal.row for section in sections for goal in section.goals]
     summary = table(("goal", "bound", "found", ""), goals)
     body = "\n\n".join(section.markdown for section in sections)
-    return f"{head}\n\n## Goals\n\n{summary}\n\n{body}\n"
+    return f"{head}\n\n## Goals\n\n{_GOALS}\n\n{summary}\n\n{body}\n"

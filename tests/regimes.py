@@ -32,7 +32,7 @@ _HEAD = """\
 Each line is a test that runs that way of training and compares fathom's numbers, layer by layer,
 with a slow float64 reference on the same rows (or, where nothing is to be counted, shows that
 nothing was and that it was said). The page is written by the tests themselves: `make regimes`.
-The README says under "What it does not do" which ways fathom does not read, and how it says so.
+[What it does not do](limits.md) says which ways fathom does not read, and how it says so.
 
 Last run: torch {torch}, Python {python}, on {device}.
 """

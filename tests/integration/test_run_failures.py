@@ -336,7 +336,6 @@ def test_a_newer_schema_is_named_and_not_touched(tmp_path: Path) -> None:
         (lambda run: run.statistic("saturation", phase="x"), fathom.ArgumentError, "got 'x'"),
         (lambda run: run.statistic("saturation", threshold=0.0), fathom.ArgumentError, "got 0.0"),
     ],
-    ids=str,
 )
 def test_what_the_run_does_not_have_is_named(
     tmp_path: Path, read: Callable[[fathom.Run], object], error: type[Exception], message: str
