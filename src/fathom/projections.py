@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fathom.errors import DamagedRecordError
 from fathom.listing import number_text
 from fathom.markup import Number, html_table
-from fathom.text import columns
+from fathom.text import columns, visible
 
 KIND = "projection"
 """The kind of analysis, in the store."""
@@ -107,7 +107,7 @@ class ProjectionCurve:
             rows.append(["all, random directions", *_texts(self.random), "", wide])
         needed = self.needed()
         rows += [
-            [layer or "(model)", *_texts(values), str(needed[layer]), str(self.widths[layer])]
+            [visible(layer) or "(model)", *_texts(values), str(needed[layer]), str(self.widths[layer])]
             for layer, values in self.by_layer.items()
         ]
         return head, rows
@@ -152,40 +152,45 @@ class ProjectionCurve:
             DamagedRecordError: If it is none.
         """
         try:
-            thresholds = _numbers(body["thresholds"])
-            count = len(thresholds)
-            if not count or not ((thresholds > 0) & (thresholds <= 1)).all():
-                raise ValueError("thresholds outside (0, 1]")
-            layers = {_text(each["layer"]): each for each in body["layers"]}
-            if len(layers) != len(body["layers"]):
-                raise ValueError("a layer twice")
-            widths = {name: _whole(each["width"]) for name, each in layers.items()}
-            dimensions = {
-                name: np.array([_whole(k) for k in each["dimensions"]], dtype=np.int64)
-                for name, each in layers.items()
-            }
-            if any(len(k) != count or k.max() > widths[name] for name, k in dimensions.items()):
-                raise ValueError("dimensions that do not fit")
-            return cls(
-                thresholds=thresholds,
-                all=_numbers(body["all"], count),
-                by_layer={
-                    name: _numbers(each["accuracy"], count)
-                    for name, each in layers.items()
-                    if each["accuracy"] is not None
-                },
-                dimensions=dimensions,
-                widths=widths,
-                baseline=_number(body["baseline"]),
-                random=None if body["random"] is None else _numbers(body["random"], count),
-                phase=None if body["phase"] is None else _text(body["phase"]),
-                step=None if body["step"] is None else _signed(body["step"]),
-            )
+            return cls(**_checked(body))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DamagedRecordError(
                 f"run: {KIND} must hold a projection curve, got something else: {error!r}. fathom "
                 "did not write it. The rest of the run is readable."
             ) from error
+
+
+def _checked(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a record; raise some error where there is something else."""
+    thresholds = _numbers(body["thresholds"])
+    count = len(thresholds)
+    if not count or not ((thresholds > 0) & (thresholds <= 1)).all():
+        raise ValueError("thresholds outside (0, 1]")
+    layers = {_text(each["layer"]): each for each in body["layers"]}
+    if len(layers) != len(body["layers"]):
+        raise ValueError("a layer twice")
+    widths = {name: _whole(each["width"]) for name, each in layers.items()}
+    dimensions = {
+        name: np.array([_whole(k) for k in each["dimensions"]], dtype=np.int64)
+        for name, each in layers.items()
+    }
+    if any(len(k) != count or k.max() > widths[name] for name, k in dimensions.items()):
+        raise ValueError("dimensions that do not fit")
+    return dict(
+        thresholds=thresholds,
+        all=_numbers(body["all"], count),
+        by_layer={
+            name: _numbers(each["accuracy"], count)
+            for name, each in layers.items()
+            if each["accuracy"] is not None
+        },
+        dimensions=dimensions,
+        widths=widths,
+        baseline=_number(body["baseline"]),
+        random=None if body["random"] is None else _numbers(body["random"], count),
+        phase=None if body["phase"] is None else _text(body["phase"]),
+        step=None if body["step"] is None else _signed(body["step"]),
+    )
 
 
 def _texts(values: Sequence[float] | NDArray[np.float64]) -> list[str]:

@@ -46,7 +46,7 @@ def project(
         run_or_monitor: A run that was watched with `keep="covariance"` or its folder, a monitor
             (the rows of its present window), or a dict of layers and `Moments`.
         threshold: Fraction of the variance that is kept, in (0, 1].
-        layers: Glob patterns or a predicate, as of `fathom.watch`; None for all that the source has.
+        layers: Glob patterns or a predicate, as of `fathom.watch`; None for all of the source.
         random: Take random orthonormal directions, of the same dimension, about the same mean.
         seed: Of these; the global random state is not touched.
         phase: Whose rows say the directions, `train` or `eval`; None for eval, or train where that
@@ -125,7 +125,7 @@ class Projection:
 
     @property
     def threshold(self) -> float | None:
-        """Fraction of the variance that is kept; None where layers differ. Set it for all layers."""
+        """Fraction of the variance that is kept, which can be set; None where layers differ."""
         values = set(self._thresholds.values())
         return values.pop() if len(values) == 1 else None
 
@@ -174,6 +174,9 @@ class Projection:
 
     def __enter__(self) -> Self:
         """Project from now on.
+
+        Returns:
+            Itself.
 
         Raises:
             ArgumentError: If it does so already.

@@ -133,6 +133,9 @@ class Basis:
         Args:
             directions: All d of them.
             dimension: k, how many are kept.
+
+        Returns:
+            Views of them.
         """
         keeps = 2 * dimension <= directions.width
         part = slice(dimension) if keeps else slice(dimension, None)

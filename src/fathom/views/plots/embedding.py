@@ -52,7 +52,7 @@ def draw_embedding(
         colour = look.series[column]
         marker = MARKERS[(column + turn) % len(MARKERS)]
         dots = axes.scatter(
-            points[:, 0], points[:, 1], s=14, color=colour, marker=marker, alpha=0.55, linewidths=0
+            points[:, 0], points[:, 1], s=14, color=colour, marker=marker, alpha=0.7, linewidths=0
         )
         if each is None:
             continue

@@ -101,7 +101,7 @@ def _layers(axes: Axes, curve: ProjectionCurve, look: Look) -> list[tuple[Any, s
     entries: list[tuple[Any, str]] = []
     for name in names:
         if name not in coloured:
-            axes.plot(places, curve.by_layer[name], color=look.line, linewidth=0.9, zorder=1)
+            axes.plot(places, curve.by_layer[name], color=look.faint, alpha=0.6, lw=0.8, zorder=1)
     for name, style in zip(shown, styles(look, len(shown)), strict=True):
         (line,) = axes.plot(
             places,
@@ -114,6 +114,6 @@ def _layers(axes: Axes, curve: ProjectionCurve, look: Look) -> list[tuple[Any, s
         )
         entries.append((line, f"{labels[name]} alone"))
     if more := len(names) - len(shown):
-        aside = Line2D([], [], color=look.line, linewidth=0.9)
+        aside = Line2D([], [], color=look.faint, alpha=0.6, lw=0.8)
         entries.append((aside, f"{more} more, which lose less"))
     return entries
