@@ -107,7 +107,12 @@ class ProjectionCurve:
             rows.append(["all, random directions", *_texts(self.random), "", wide])
         needed = self.needed()
         rows += [
-            [visible(layer) or "(model)", *_texts(values), str(needed[layer]), str(self.widths[layer])]
+            [
+                visible(layer) or "(model)",
+                *_texts(values),
+                str(needed[layer]),
+                str(self.widths[layer]),
+            ]
             for layer, values in self.by_layer.items()
         ]
         return head, rows
@@ -166,6 +171,8 @@ def _checked(body: Mapping[str, Any]) -> dict[str, Any]:
     count = len(thresholds)
     if not count or not ((thresholds > 0) & (thresholds <= 1)).all():
         raise ValueError("thresholds outside (0, 1]")
+    if not isinstance(body["layers"], list):
+        raise TypeError("no list of layers")
     layers = {_text(each["layer"]): each for each in body["layers"]}
     if len(layers) != len(body["layers"]):
         raise ValueError("a layer twice")
