@@ -1,5 +1,6 @@
 """A small network that has learnt the digits, whose run keeps its covariances."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,17 +26,18 @@ class Learnt:
         self.train = images[order[_HELD_OUT:]], labels[order[_HELD_OUT:]]
         self.folder = folder
         torch.manual_seed(0)
-        self.model = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(16, 32, 3, stride=2),
-            nn.BatchNorm2d(32),
-            nn.ReLU(inplace=True),
-            nn.Flatten(),
-            nn.Linear(32 * 9, 32),
-            nn.ReLU(inplace=True),
-            nn.Linear(32, 10),
-        )
+        layers: dict[str, nn.Module] = {
+            "conv1": nn.Conv2d(1, 16, 3, padding=1),
+            "relu1": nn.ReLU(inplace=True),
+            "conv2": nn.Conv2d(16, 32, 3, stride=2),
+            "norm": nn.BatchNorm2d(32),
+            "relu2": nn.ReLU(inplace=True),
+            "flat": nn.Flatten(),
+            "hidden": nn.Linear(32 * 9, 32),
+            "relu3": nn.ReLU(inplace=True),
+            "head": nn.Linear(32, 10),
+        }
+        self.model = nn.Sequential(OrderedDict(layers))
         optimiser = torch.optim.Adam(self.model.parameters(), lr=5e-3)
         for _ in range(epochs):
             for batch in torch.randperm(len(self.train[0])).split(64):

@@ -59,7 +59,7 @@ def test_every_number_is_that_of_projecting_by_hand(
         for layer, values in curve.by_layer.items():
             with fathom.project(learnt.model, learnt.folder, layers=[layer], threshold=threshold):
                 assert values[place] == learnt.accuracy(learnt.model)
-    assert list(curve.by_layer) == ["0", "2", "6", "8"]
+    assert list(curve.by_layer) == ["conv1", "conv2", "hidden", "head"]
     assert (curve.step, curve.phase) == (4, "eval")
 
 
@@ -71,9 +71,9 @@ def test_a_whole_layer_by_numpy_alone(learnt: Learnt, curve: fathom.ProjectionCu
     mean = rows.double().numpy().mean(0)
     found = reference.projected(tested, reference.leading_directions(rows, k), mean)
     accuracy = (found.argmax(1) == learnt.test[1].numpy()).mean()
-    assert curve.dimensions["8"][0] == k
+    assert curve.dimensions["head"][0] == k
     # One image may lie on the border between two classes.
-    assert curve.by_layer["8"][0] == pytest.approx(accuracy, abs=1.1 / 360)
+    assert curve.by_layer["head"][0] == pytest.approx(accuracy, abs=1.1 / 360)
 
 
 def test_what_a_layer_needs_is_read_off(curve: fathom.ProjectionCurve) -> None:
@@ -91,7 +91,7 @@ def test_it_prints_as_a_table(curve: fathom.ProjectionCurve) -> None:
     lines = str(curve).splitlines()
     assert lines[0].split() == ["projected", "0.6", "0.9", "0.99", "1", "needs", "width"]
     assert lines[1].split() == ["all", "layers", *(f"{each:.3f}" for each in curve.all), "90"]
-    assert [line.split()[0] for line in lines[3:7]] == ["0", "2", "6", "8"]
+    assert [line.split()[0] for line in lines[3:7]] == ["conv1", "conv2", "hidden", "head"]
     assert lines[7] == f"unprojected: {curve.baseline:.3f}"
     assert "random directions" in curve._repr_html_()
     assert repr(curve).startswith("ProjectionCurve(4 layers, 4 thresholds, baseline 0.9")
@@ -137,9 +137,9 @@ def test_the_same_dimensions_are_evaluated_once(learnt: Learnt) -> None:
         return 0.5
 
     found = fathom.projection_curve(
-        learnt.model, evaluated, [0.9, 0.9, 0.9000001], source=learnt.folder, layers=["6"]
+        learnt.model, evaluated, [0.9, 0.9, 0.9000001], source=learnt.folder, layers=["hidden"]
     )
-    assert found.dimensions["6"][0] == found.dimensions["6"][1]
+    assert found.dimensions["hidden"][0] == found.dimensions["hidden"][1]
     # Once projected, alone and together alike, and once as it is.
     assert len(calls) == 2
 
@@ -187,7 +187,7 @@ def test_the_model_and_all_random_states_are_as_before(learnt: Learnt) -> None:
         ({"thresholds": []}, r"thresholds must be numbers in \(0, 1\], got \[\]"),
         ({"thresholds": [0.5, 2]}, "got 2"),
         ({"run": 3}, "run must be a run or its folder, got 3"),
-        ({"layers": ["7"]}, "'7' that has none"),
+        ({"layers": ["relu3"]}, "'relu3' that has none"),
     ],
 )
 def test_what_is_wrong_is_said(learnt: Learnt, arguments: dict[str, Any], message: str) -> None:
