@@ -60,6 +60,7 @@ class Learnt:
 
         def accuracy(model: nn.Module) -> Tensor:
             with torch.no_grad():
-                return (model(images).argmax(1) == labels).double().mean()
+                found: Tensor = (model(images).argmax(1) == labels).double().mean()
+            return found
 
         return accuracy

@@ -70,12 +70,13 @@ def test_a_loader_keeps_its_order_and_all_random_states(data: tuple[Tensor, Tens
     model = network()
     moments = {"3": fathom.Moments.zeros(5).update(torch.randn(50, 5))}
     loader = DataLoader(TensorDataset(*data), batch_size=64, shuffle=True)
-    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1]
+    before: Any = torch.get_rng_state(), random.getstate(), np.random.get_state()
     first = fathom.embed(model, loader, moments)
     again = fathom.embed(model, loader, moments)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert random.getstate() == before[1]
-    assert np.array_equal(np.random.get_state()[1], before[2])
+    now: Any = np.random.get_state()
+    assert np.array_equal(now[1], before[2][1])
     assert model.training
     assert not any(each._forward_hooks for each in model)
     assert np.array_equal(first.coordinates["3"], again.coordinates["3"])
@@ -184,7 +185,7 @@ def test_what_is_wrong_is_said(
 ) -> None:
     moments = {"3": fathom.Moments.zeros(5).update(torch.randn(50, 5))}
     with pytest.raises(fathom.ArgumentError, match=message):
-        fathom.embed(**({"model": network(), "data": data, "run_or_monitor": moments} | arguments))
+        fathom.embed(network(), arguments.pop("data", data), moments, **arguments)
 
 
 def test_layers_that_do_not_fit_the_samples_are_named(data: tuple[Tensor, Tensor]) -> None:

@@ -282,7 +282,7 @@ def test_half_precision_is_computed_in_float32_and_cast_back(dtype: torch.dtype)
     rows = torch.randn(200, 6) * torch.tensor([9.0, 5, 2, 1, 0.5, 0.1])
     moments = fathom.Moments.zeros(8).update(model(rows) + 50)
     with torch.no_grad():
-        model.bias += 50
+        model.bias.add_(50)
         half = copy.deepcopy(model).to(dtype)
         expected = half(rows.to(dtype))
         with fathom.project(half, {"": moments}) as projection:
@@ -318,7 +318,7 @@ def test_inference_mode_first_and_training_later(run: Path) -> None:
 
 def test_a_compiled_model_runs_uncompiled_and_is_compiled_again_after(run: Path) -> None:
     model, x = network(), images()
-    compiled = torch.compile(model, backend="eager")
+    compiled: Any = torch.compile(model, backend="eager")
     with torch.no_grad():
         plain = compiled(x)
         with fathom.project(model, run, threshold=0.8):

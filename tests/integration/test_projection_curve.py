@@ -124,9 +124,12 @@ def test_without_a_source_the_attached_monitor_has_the_directions(learnt: Learnt
     assert len(calls) <= 5
     with pytest.raises(fathom.ArgumentError, match="no monitor attached"):
         fathom.projection_curve(model, evaluated)
-    with fathom.watch(model), fathom.watch(model):
-        with pytest.raises(fathom.ArgumentError, match="2 attached"):
-            fathom.projection_curve(model, evaluated)
+    with (
+        fathom.watch(model),
+        fathom.watch(model),
+        pytest.raises(fathom.ArgumentError, match="2 attached"),
+    ):
+        fathom.projection_curve(model, evaluated)
 
 
 def test_the_same_dimensions_are_evaluated_once(learnt: Learnt) -> None:
@@ -191,7 +194,7 @@ def test_the_model_and_all_random_states_are_as_before(learnt: Learnt) -> None:
     ],
 )
 def test_what_is_wrong_is_said(learnt: Learnt, arguments: dict[str, Any], message: str) -> None:
-    options = {"eval_fn": learnt.accuracy, "source": learnt.folder} | arguments
+    options: dict[str, Any] = {"eval_fn": learnt.accuracy, "source": learnt.folder} | arguments
     with pytest.raises(fathom.ArgumentError, match=message):
         fathom.projection_curve(learnt.model, **options)
 

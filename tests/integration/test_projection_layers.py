@@ -87,8 +87,8 @@ def test_maps_with_their_channels_last_in_memory_stay_so() -> None:
     x = torch.randn(10, 2, 6, 7).to(memory_format=torch.channels_last)
     moments = fathom.Moments.zeros(7).update(torch.randn(40, 7))
     with fathom.project(model, {"0": moments}, threshold=0.5), torch.no_grad():
-        last = model.to(memory_format=torch.channels_last)(x)
-        first = model.to(memory_format=torch.contiguous_format)(x.contiguous())
+        last = model.to(memory_format=torch.channels_last)(x)  # type: ignore[call-overload]
+        first = model.to(memory_format=torch.contiguous_format)(x.contiguous())  # type: ignore[call-overload]
     assert last.is_contiguous(memory_format=torch.channels_last)
     assert torch.allclose(first, last, atol=1e-5)
 
@@ -127,7 +127,7 @@ def test_means_of_maps_are_projected_and_what_lies_about_them_stays() -> None:
     means = seen.plain.mean((2, 3))
     assert torch.allclose(seen.projected.mean((2, 3)), projected(means, 3), atol=1e-5)
     about = [each - each.mean((2, 3), keepdim=True) for each in (seen.projected, seen.plain)]
-    assert torch.allclose(*about, atol=1e-5)
+    assert torch.allclose(about[0], about[1], atol=1e-5)
 
 
 def test_maps_that_were_reduced_are_projected_at_every_position() -> None:
@@ -242,7 +242,7 @@ class Returning(nn.Module):
         if self.kind == "model output":
             from transformers.modeling_outputs import BaseModelOutput
 
-            return BaseModelOutput(last_hidden_state=x, attentions=(rest,))  # type: ignore[arg-type]
+            return BaseModelOutput(last_hidden_state=x, attentions=(rest,))
         return made[self.kind]
 
 

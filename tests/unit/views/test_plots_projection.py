@@ -1,6 +1,7 @@
 """The plot of a projection curve, and that of samples in two directions, read from their axes."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ def test_every_number_is_drawn_at_its_threshold(run: Path) -> None:
         ]
         assert axes.get_title(loc="left") == "one · step 2 · eval"
         assert opened.plot.projection().get_title(loc="left") == "one · eval"
-        with pytest.raises(fathom.RunNotFoundError, match="of step 7, .*1, 2, now"):
+        with pytest.raises(fathom.RunNotFoundError, match=r"of step 7, .*1, 2, now"):
             opened.plot.projection(step=7)
 
 
@@ -96,9 +97,11 @@ def test_scores_beyond_1_have_a_scale_of_their_own() -> None:
 
 def test_a_run_without_a_curve_says_how_to_record_one(tmp_path: Path) -> None:
     folder = made_run(tmp_path / "one", range(1), lambda step: [made_reading("a", dimension=3)])
-    with fathom.open_run(folder) as run:
-        with pytest.raises(fathom.RunNotFoundError, match=r"none.*projection_curve\("):
-            run.plot.projection()
+    with (
+        fathom.open_run(folder) as run,
+        pytest.raises(fathom.RunNotFoundError, match=r"none.*projection_curve\("),
+    ):
+        run.plot.projection()
 
 
 def embedding(classes: int) -> Embedding:
@@ -111,7 +114,7 @@ def embedding(classes: int) -> Embedding:
     )
 
 
-def scatters(axes: Axes) -> list[PathCollection]:
+def scatters(axes: Axes) -> list[Any]:
     return [each for each in axes.collections if isinstance(each, PathCollection)]
 
 
