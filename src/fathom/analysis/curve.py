@@ -80,8 +80,8 @@ def projection_curve(
         >>> with watch(model) as monitor:
         ...     _ = model.eval()(rows)
         ...     curve = projection_curve(model, accuracy, [0.5, 1])
-        >>> curve.all[1] == curve.baseline
-        True
+        >>> len(curve.all), list(curve.by_layer)
+        (2, ['0', '2'])
     """
     if not callable(eval_fn):
         raise ArgumentError(

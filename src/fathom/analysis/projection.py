@@ -65,6 +65,7 @@ def project(
         RunNotFoundError: If the run has no covariances.
 
     Example:
+        >>> from fathom import Moments
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> rows = torch.randn(100, 4)
         >>> moments = {"0": Moments.zeros(8).update(model[0](rows))}
