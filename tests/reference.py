@@ -52,6 +52,17 @@ def margin_at_cut(values: ArrayLike, threshold: float = 0.99) -> float:
     return float(np.abs(cumulative / cumulative[-1] - threshold).min())
 
 
+def leading_directions(rows: ArrayLike | Tensor, dimension: int) -> Array:
+    """(d, k) eigenvectors of the covariance, of the largest eigenvalues, those first."""
+    vectors = np.linalg.eigh(covariance(rows))[1][:, ::-1]
+    return np.asarray(vectors[:, :dimension])
+
+
+def projected(rows: ArrayLike | Tensor, directions: Array, mean: Array) -> Array:
+    """(n, d) rows, each on the (d, k) directions about a mean, as the formula has it."""
+    return np.asarray((_float64(rows) - mean) @ directions @ directions.T + mean)
+
+
 def effective_rank(values: ArrayLike) -> float:
     shares = _positive_shares(values)
     return float(np.exp(-(shares * np.log(shares)).sum()))

@@ -1,5 +1,8 @@
 """See how much of each layer's width a PyTorch model really uses, while it trains."""
 
+from fathom.analysis.curve import projection_curve
+from fathom.analysis.embedding import Embedding, embed
+from fathom.analysis.projection import Projection, project
 from fathom.attach import watch
 from fathom.capture.report import LayerReport
 from fathom.errors import (
@@ -19,6 +22,7 @@ from fathom.errors import (
     ShapeError,
 )
 from fathom.monitor import Monitor
+from fathom.projections import ProjectionCurve
 from fathom.reading import Reading
 from fathom.snapshot import Snapshot
 from fathom.spectral.moments import Moments
@@ -48,6 +52,7 @@ __all__ = [
     "ArgumentError",
     "ClosedError",
     "DamagedRecordError",
+    "Embedding",
     "FathomError",
     "FathomWarning",
     "LayerReport",
@@ -56,6 +61,8 @@ __all__ = [
     "Moments",
     "Monitor",
     "NotObservedError",
+    "Projection",
+    "ProjectionCurve",
     "RanksError",
     "Reading",
     "Run",
@@ -70,12 +77,15 @@ __all__ = [
     "determinant",
     "diagonal_trace",
     "effective_rank",
+    "embed",
     "idle_features",
     "intrinsic_dimension",
     "log_determinant",
     "open_run",
     "participation_ratio",
     "power_law_exponent",
+    "project",
+    "projection_curve",
     "rankme",
     "saturation",
     "stable_rank",

@@ -20,11 +20,13 @@ from fathom.distributed.agreement import Word, agreed
 from fathom.distributed.meeting import processes
 from fathom.distributed.merging import Alone, Ranks
 from fathom.distributed.place import of_this_place, with_place
-from fathom.errors import ArgumentError, ClosedError, RanksError, warn, whole_number
+from fathom.errors import ArgumentError, ClosedError, RanksError, choose, warn, whole_number
 from fathom.measurement import Measurement, begun, handed_over, tell_of_lost_ranks
+from fathom.reading import PHASES
 from fathom.recorder import Recorder
 from fathom.settings import Settings
 from fathom.snapshot import Snapshot
+from fathom.spectral.moments import Moments
 
 
 class Monitor:
@@ -169,6 +171,24 @@ class Monitor:
         """Stop watching; of the ranks that were lost, the first still records."""
         self._ranks = Alone(self._ranks.rank, self._ranks.size)
         self._capture.switch_off(reasons)
+
+    def moments(self, phase: str = "eval") -> dict[str, Moments]:
+        """Return the moments gathered since the last snapshot, as copies on the CPU.
+
+        Of many processes, each has those of its own rows.
+
+        Args:
+            phase: `train` or `eval`.
+
+        Returns:
+            By layer, in execution order: of those that were called in this phase and are not
+            sketched.
+
+        Raises:
+            ArgumentError: If there is no such phase.
+        """
+        choose(phase, PHASES, where="Monitor.moments: phase")
+        return self._capture.moments(phase)
 
     def report(self) -> Reports:
         """Say of each watched layer what was seen of it since the last snapshot, or why nothing.

@@ -62,3 +62,13 @@ def test_the_script_of_the_sinks_fills_them(tmp_path: Path) -> None:
     run_script("sinks.md", tmp_path)
     assert len((tmp_path / "numbers.csv").read_text().splitlines()) > 3 * 2 * 10
     assert len(list((tmp_path / "logs").iterdir())) == 1
+
+
+def test_the_scripts_of_projection_keep_a_curve(tmp_path: Path) -> None:
+    printed = run_script("projection.md", tmp_path, blocks=3)
+    assert "all, random directions" in printed
+    assert (tmp_path / "projection.svg").is_file()
+    assert (tmp_path / "embedding.svg").is_file()
+    with fathom.open_run(tmp_path / "runs" / "digits") as run:
+        (curve,) = run.projections()
+    assert curve.baseline > 0.85

@@ -19,6 +19,9 @@ DRAWN = {
         for theme in THEMES
     },
     "terminal": {"top.svg"},
+    "projections": {
+        f"{plot}-{theme}.svg" for plot in ("projection", "embedding") for theme in THEMES
+    },
     "pages": {*(f"page-{theme}.png" for theme in THEMES), "runs-light.png"},
 }
 

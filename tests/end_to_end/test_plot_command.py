@@ -7,9 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
+import fathom
 from fathom.cli.main import main
+from fathom.projections import KIND
+from fathom.store.analyses import write_analysis
 from made_runs import made_reading, made_run
 
 Plot = Callable[..., tuple[int, str, str]]
@@ -25,6 +29,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             lambda step: [made_reading(f"features.{n}", dimension=1 + n + step) for n in range(6)],
             metrics=lambda step: {"loss": 1 / (step + 1)},
         )
+    curve = fathom.ProjectionCurve(
+        thresholds=np.array([0.9, 1]),
+        all=np.array([0.5, 0.9]),
+        by_layer={"features.0": np.array([0.7, 0.9])},
+        dimensions={"features.0": np.array([3, 12])},
+        widths={"features.0": 20},
+        baseline=0.9,
+        step=2,
+    )
+    write_analysis(folder / "one", KIND, curve.name, curve.to_body())
     return folder
 
 
@@ -62,6 +76,7 @@ def test_the_installed_command_draws(runs: Path, tmp_path: Path) -> None:
         (["one", "evolution", "--statistic", "effective_rank"], "one-evolution.svg"),
         (["one", "spectrum", "--layer", "features.3", "--theme", "dark"], "one-spectrum.svg"),
         (["one", "two", "metrics"], "one-two-metrics.svg"),
+        (["one", "projection", "--step", "2"], "one-projection.svg"),
     ],
 )
 def test_it_writes_a_picture_here_and_says_where(
@@ -97,6 +112,12 @@ def test_the_ending_says_the_form(runs: Path, plot: Plot, name: str, head: bytes
         (["one", "spectrum", "--layer", "feature.3"], "There are: features.3"),
         (["one", "evolution", "--layer", "x"], "--layer must be left out of evolution, got 'x'"),
         (["one", "two", "evolution"], "evolution must be of one run, got 2"),
+        (["one", "two", "projection"], "projection must be of one run, got 2"),
+        (["two", "projection"], "run must hold a curve, got"),
+        (
+            ["one", "projection", "--step", "1", "--step", "2"],
+            "--step must be given once for projection, got [1, 2]",
+        ),
         (["one", "layers", "--phase", "test"], "--phase must be one of train, eval"),
         (["one", "layers", "--step", "9"], "step must be one of the run, got 9"),
         (["one", "layers", "--threshold", "2"], "threshold must be in (0, 1], got 2.0"),

@@ -1,6 +1,6 @@
 """Where the Delve package 0.1.50 is wrong by measurement, fathom is right: one test a defect.
 
-Its `embed` and its PCA layers have no counterpart here yet.
+Those of its `embed` and its PCA layers are in `test_embedding.py` and `test_projection.py`.
 """
 
 import math

@@ -128,7 +128,7 @@ def test_arguments_that_are_taken(
         ({"save_to": 3}, r"save_to must be of csv, .* got 3"),
         ({"save_to": NPYWriter}, "save_to must be of csv"),
         ({"stats": ["lsta"]}, r"stats must be one of .*Did you mean 'lsat'"),
-        ({"stats": ["lsat", "embed"]}, r"got 'embed'.*eigh\(run\.covariance"),
+        ({"stats": ["lsat", "embed"]}, r"got 'embed'.*fathom\.embed\("),
         ({"conv_method": "channels"}, r"conv_method must be one of .*got 'channels'"),
         ({"timeseries_method": "last"}, r"timeseries_method must be one of .*last_timestep"),
         ({"sat_threshold": 99}, r"sat_threshold.* must be in \(0, 1\], got 99"),

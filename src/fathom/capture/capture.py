@@ -30,6 +30,7 @@ from fathom.capture.window import Window
 from fathom.errors import ArgumentError, warn
 from fathom.reading import AVERAGED_KINDS, PHASES, LayerFacts, Phase
 from fathom.settings import Settings
+from fathom.spectral.moments import Moments
 
 
 class Current(threading.local):
@@ -122,6 +123,30 @@ class Capture:
             self._taken += 1
             self._missed.clear()
         return taken
+
+    @property
+    def settings(self) -> Settings:
+        """How the layers are read."""
+        return self._settings
+
+    def moments(self, phase: str) -> dict[str, Moments]:
+        """Return the moments gathered since the last snapshot, of layers that are not sketched.
+
+        Args:
+            phase: `train` or `eval`.
+
+        Returns:
+            Copies, on the CPU, by layer in execution order.
+        """
+        with self._lock:
+            found = {
+                name: window.moments.to("cpu")
+                for (name, of_phase), window in self._windows.items()
+                # One that is being added to, below a signal handler, is not whole.
+                if of_phase == phase and window is not self._adding
+                if isinstance(window.moments, Moments)
+            }
+        return {facts.name: found[facts.name] for facts in self.facts if facts.name in found}
 
     def report(self) -> Reports:
         """Return what was seen of each layer since the last snapshot, in execution order."""

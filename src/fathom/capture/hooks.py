@@ -274,7 +274,7 @@ class LayerHook(Hook):
         """
         super().__init__(listener, token)
         self._call = call
-        self._layer = layer
+        self.layer = layer
         self._name = layer.facts.name
 
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
@@ -286,11 +286,11 @@ class LayerHook(Hook):
             if (missed := listener.current.missed) is not None:
                 missed[self._name] = None
                 return
-            listener.observed(self._layer, output)
+            listener.observed(self.layer, output)
         elif not _is_exporting():
-            tensor = self._layer.pick(output)
+            tensor = self.layer.pick(output)
             if isinstance(tensor, Tensor):
-                mask = self._call.masks.of(self._layer.side)
+                mask = self._call.masks.of(self.layer.side)
                 torch.ops.fathom.observe(
                     tensor.detach(),
                     None if mask is None else mask.tensor,
@@ -307,7 +307,7 @@ class LayerHook(Hook):
             mask: Of the layer's sequence.
         """
         if listener := self._listener():
-            listener.observed_compiled(self._layer, output, mask)
+            listener.observed_compiled(self.layer, output, mask)
 
 
 class FirstCallHook(Hook):

@@ -6,6 +6,7 @@ which an in-place activation is about to overwrite: it is to be used before the 
 """
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any, NamedTuple
 
 import torch
@@ -69,13 +70,40 @@ def main_output(output: Any) -> Any:
         as Hugging Face's ModelOutput, `last_hidden_state`, else `logits`, else the first tensor.
     """
     if isinstance(output, Mapping):
-        for name in ("last_hidden_state", "logits"):
-            if isinstance(output.get(name), Tensor):
-                return output[name]
-        return next((each for each in output.values() if isinstance(each, Tensor)), output)
+        name = _main_name(output)
+        return output if name is None else output[name]
     if isinstance(output, list | tuple) and output and not isinstance(output, PackedSequence):
         return output[0]
     return output
+
+
+def with_main_output(output: Any, main: Any) -> Any:
+    """Return an output with another representation in it.
+
+    Args:
+        output: As a module returned it; it is not changed.
+        main: Takes the place of what `main_output` returns.
+
+    Returns:
+        An output of the same type, with all else as it is.
+    """
+    if isinstance(output, Mapping):
+        replaced = copy(output)
+        replaced[_main_name(output)] = main  # type: ignore[index]
+        return replaced
+    if isinstance(output, list | tuple) and output and not isinstance(output, PackedSequence):
+        items = [main, *output[1:]]
+        # A named tuple takes its items apart.
+        return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
+    return main
+
+
+def _main_name(output: Mapping[Any, Any]) -> Any:
+    """Return the name of the representation in a dict; None where it holds no tensor."""
+    for name in ("last_hidden_state", "logits"):
+        if isinstance(output.get(name), Tensor):
+            return name
+    return next((name for name, each in output.items() if isinstance(each, Tensor)), None)
 
 
 def features_last(

@@ -26,7 +26,9 @@ _OPTIONS = {
     "evolution": ("phase", "statistic", "threshold"),
     "spectrum": ("layer", "step", "phase", "threshold"),
     "metrics": (),
+    "projection": ("step",),
 }
+_OF_ONE = ("evolution", "projection")
 _FORMS = ("svg", "png", "pdf")
 
 # Of a PNG: sharp on screens of today and in print at half of its size.
@@ -134,8 +136,13 @@ def _check(kind: str, given: dict[str, Any], *, runs: int, theme: str) -> None:
         check_statistic(given["statistic"], where="plot: --statistic")
     if "threshold" in given:
         check_threshold(given["threshold"], where="plot: --threshold")
-    if kind == "evolution" and runs > 1:
-        raise ArgumentError(f"plot: evolution must be of one run, got {runs}. Plot each by itself.")
+    if kind in _OF_ONE and runs > 1:
+        raise ArgumentError(f"plot: {kind} must be of one run, got {runs}. Plot each by itself.")
+    if kind == "projection" and len(given.get("step", ())) > 1:
+        raise ArgumentError(
+            f"plot: --step must be given once for projection, got {given['step']}. Plot each by "
+            "itself."
+        )
     if kind == "spectrum" and "layer" not in given:
         raise ArgumentError(
             "plot: --layer must name a layer for spectrum, got none. fathom show lists them."
@@ -146,6 +153,8 @@ def _figure(runs: list[Run], kind: str, options: dict[str, Any]) -> "Figure":
     plots, others = runs[0].plot, {"runs": runs[1:]} if len(runs) > 1 else {}
     if kind == "layers":
         options["steps"] = options.pop("step", None)
+    if kind == "projection":
+        (options["step"],) = options.get("step", [None])
     drawn = getattr(plots, kind)(**options, **others)
     figure: Figure = (drawn[0] if isinstance(drawn, tuple) else drawn).figure
     return figure

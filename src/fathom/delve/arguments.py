@@ -125,8 +125,8 @@ def _checked(stats: Iterable[str]) -> tuple[str, ...]:
         raise ArgumentError(
             f"{_WHERE}: stats must be some of {', '.join(_SUPPORTED)}, got 'embed'. fathom keeps "
             "no samples, and Delve's are projected on rows of the covariance, which are no "
-            "eigendirections. For a picture of them, watch with keep='covariance' and project "
-            "your own outputs on torch.linalg.eigh(run.covariance(layer)[0])[1][:, -2:]."
+            "eigendirections. For a picture of them, watch with keep='covariance' and call "
+            "fathom.embed(model, data, run).plot(layer)."
         )
     for name in short:
         choose(name, _SUPPORTED, where=f"{_WHERE}: stats")

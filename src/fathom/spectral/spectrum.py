@@ -211,7 +211,19 @@ def rounded(eigenvalues: Tensor) -> Tensor:
 
 def _eigenvalues(matrix: Tensor, *, rank: int) -> Tensor:
     """Return the eigenvalues of a positive semi-definite matrix of at most this rank."""
-    values = torch.linalg.eigvalsh(matrix).cpu().flip(0)
+    return cleaned(torch.linalg.eigvalsh(matrix).cpu().flip(0), rank=rank)
+
+
+def cleaned(values: Tensor, *, rank: int) -> Tensor:
+    """Put the rounding of a decomposition to 0.
+
+    Args:
+        values: (d,) float64, descending, of a positive semi-definite matrix; they change.
+        rank: The most that the matrix can have.
+
+    Returns:
+        (d,), descending, >= 0.
+    """
     largest = values[0].clone()
     # What lies below the rounding of the decomposition is 0, as is what lies past the rank.
     values[values <= largest * len(values) * torch.finfo(values.dtype).eps] = 0

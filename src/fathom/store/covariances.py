@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -55,19 +55,19 @@ def write_covariances(
     return {"file": path.name, "checksum": checksum, "read": read}
 
 
-def read_covariance(
-    folder: Path, kept: Mapping[str, object], phase: str, layer: str
-) -> tuple[Tensor, Tensor]:
-    """Read the covariance and mean of one reading.
+def read_covariances(
+    folder: Path, kept: Mapping[str, object], phase: str, layers: Sequence[str]
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Read the covariances and means of some readings; the file is checked once.
 
     Args:
         folder: The run's folder.
         kept: What `write_covariances` returned.
         phase: The phase.
-        layer: The layer's name.
+        layers: The layers' names.
 
     Returns:
-        (d, d) covariance with divisor n and (d,) mean, float64.
+        By layer: (d, d) covariance with divisor n and (d,) mean, float64.
 
     Raises:
         DamagedRecordError: If the file is not as it was written.
@@ -82,13 +82,16 @@ def read_covariance(
             "and are still readable."
         )
     with safe_open(path, framework="pt") as file:
-        key = f"{phase}/{layer}"
-        if f"{key}/covariance" not in file.keys():  # noqa: SIM118 - it is no dict
-            raise RunNotFoundError(
-                f"run: {path.name} must hold {key}, got none of that name. Layers wider than "
-                "max_width are sketched, and have none."
-            )
-        return file.get_tensor(f"{key}/covariance"), file.get_tensor(f"{key}/mean")
+        there, found = set(file.keys()), {}
+        for layer in layers:
+            key = f"{phase}/{layer}"
+            if f"{key}/covariance" not in there:
+                raise RunNotFoundError(
+                    f"run: {path.name} must hold {key}, got none of that name. Layers wider than "
+                    "max_width are sketched, and have none."
+                )
+            found[layer] = file.get_tensor(f"{key}/covariance"), file.get_tensor(f"{key}/mean")
+    return found
 
 
 def remove_covariances(folder: Path, *, from_step: int) -> None:

@@ -21,7 +21,7 @@ from fathom.spectral.spectrum import Spectrum, second_moment_rankme
 from fathom.spectral.table import check_statistic
 from fathom.spectral.vectors import check_threshold
 from fathom.store.content import content
-from fathom.store.covariances import read_covariance
+from fathom.store.covariances import read_covariances
 from fathom.store.database import Database
 from fathom.store.records import (
     layer_facts,
@@ -193,15 +193,27 @@ class StoredRun:
             RunNotFoundError: If none was kept.
             DamagedRecordError: If it is not as it was written.
         """
-        choose(phase, PHASES, where="Run.covariance: phase")
-        step = self._step(step, where="Run.covariance")
-        kept = self._snapshot_body(step).get("covariances")
-        if kept is None:
-            raise RunNotFoundError(
-                f"Run.covariance: step must be one with covariances, got {step}, which has none. "
-                'Watch with keep="covariance" to keep those of layers up to max_width.'
-            )
-        return read_covariance(self.path, kept, phase, layer)
+        return self._covariances((layer,), step, phase, where="Run.covariance")[layer]
+
+    def covariances(
+        self, layers: Sequence[str], *, step: int | None = None, phase: str = "eval"
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return the covariances of several layers at one step; their file is checked once.
+
+        Args:
+            layers: Their names.
+            step: The step; None for the last.
+            phase: `train` or `eval`.
+
+        Returns:
+            By layer what `covariance` returns.
+
+        Raises:
+            ArgumentError: If there is no such phase.
+            RunNotFoundError: If none was kept.
+            DamagedRecordError: If they are not as they were written.
+        """
+        return self._covariances(layers, step, phase, where="Run.covariances")
 
     def snapshot(self, step: int | None = None, *, threshold: float | None = None) -> Snapshot:
         """Return all readings of one step, as `monitor.snapshot` did; damaged ones are left out.
@@ -255,6 +267,19 @@ class StoredRun:
     def __repr__(self) -> str:
         """Say in a line what is inside."""
         return f"Run({str(self.path)!r}: {len(self.steps)} steps, {len(self.layers)} layers)"
+
+    def _covariances(
+        self, layers: Sequence[str], step: int | None, phase: str, *, where: str
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        choose(phase, PHASES, where=f"{where}: phase")
+        step = self._step(step, where=where)
+        kept = self._snapshot_body(step).get("covariances")
+        if kept is None:
+            raise RunNotFoundError(
+                f"{where}: step must be one with covariances, got {step}, which has none. "
+                'Watch with keep="covariance" to keep those of layers up to max_width.'
+            )
+        return read_covariances(self.path, kept, phase, layers)
 
     def _step(self, step: int | None, *, where: str) -> int:
         steps = self.steps

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from fathom.extras import require
 from fathom.listing import html_listing
 from fathom.markup import html_table
+from fathom.projections import ProjectionCurve
 from fathom.store.stored import StoredRun
 from fathom.store.timeline import Timeline
+from fathom.views.curves import curves_of
 
 if TYPE_CHECKING:
     import pandas
@@ -59,9 +61,18 @@ class Run(StoredRun):
         """
         return Timeline(self, most=most)
 
+    def projections(self) -> list[ProjectionCurve]:
+        """Return the curves that `fathom.projection_curve` recorded, by step.
+
+        Returns:
+            Those of no step, measured at some moment, last. Damaged ones are left out, with a
+            warning.
+        """
+        return curves_of(self.path)
+
     @property
     def plot(self) -> "Plots":
-        """Its plots: `run.plot.layers()`, `evolution`, `spectrum` and `metrics`.
+        """Its plots: `run.plot.layers()`, `evolution`, `spectrum`, `metrics` and `projection`.
 
         Raises:
             MissingExtraError: If matplotlib is not installed.

@@ -11,7 +11,7 @@ from fathom.errors import DamagedRecordError, RunNotFoundError
 from fathom.spectral.moments import Moments
 from fathom.store.covariances import (
     FOLDER,
-    read_covariance,
+    read_covariances,
     remove_covariances,
     write_covariances,
 )
@@ -34,14 +34,14 @@ def test_covariances_and_means_come_back_to_the_bit(tmp_path: Path) -> None:
     measured = {("train", "a.b"): moments(3, seed=1), ("eval", "a.b"): moments(3, seed=2)}
     kept = write_covariances(tmp_path, 7, measured)
     for (phase, layer), wanted in measured.items():
-        covariance, mean = read_covariance(tmp_path, kept, phase, layer)
+        covariance, mean = read_covariances(tmp_path, kept, phase, [layer])[layer]
         assert torch.equal(covariance, wanted.covariance())
         assert torch.equal(mean, wanted.mean)
 
 
 def test_a_covariance_file_holds_the_reference(tmp_path: Path) -> None:
     kept = write_covariances(tmp_path, 0, {("eval", "a"): moments(5)})
-    covariance, mean = read_covariance(tmp_path, kept, "eval", "a")
+    covariance, mean = read_covariances(tmp_path, kept, "eval", ["a"])["a"]
     np.testing.assert_allclose(covariance, reference.covariance(rows(5)), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(mean, rows(5).mean(0), rtol=1e-12)
     assert covariance.dtype == mean.dtype == torch.float64
@@ -57,7 +57,7 @@ def test_a_step_written_again_replaces_the_file(tmp_path: Path) -> None:
     """A killed process may leave the file of a step that was never recorded."""
     write_covariances(tmp_path, 3, {("eval", "a"): moments(seed=1)})
     kept = write_covariances(tmp_path, 3, {("eval", "a"): moments(seed=2)})
-    covariance, _mean = read_covariance(tmp_path, kept, "eval", "a")
+    covariance, _mean = read_covariances(tmp_path, kept, "eval", ["a"])["a"]
     assert torch.equal(covariance, moments(seed=2).covariance())
     assert len(files(tmp_path)) == 1
 
@@ -66,7 +66,7 @@ def test_what_a_killed_process_left_unfinished_is_no_obstacle(tmp_path: Path) ->
     (tmp_path / FOLDER).mkdir()
     (tmp_path / FOLDER / "00000003.unfinished").write_bytes(b"half")
     kept = write_covariances(tmp_path, 3, {("eval", "a"): moments()})
-    assert read_covariance(tmp_path, kept, "eval", "a")[0].shape == (5, 5)
+    assert read_covariances(tmp_path, kept, "eval", ["a"])["a"][0].shape == (5, 5)
     assert files(tmp_path) == ["00000003.safetensors"]
 
 
@@ -92,9 +92,11 @@ def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
         damaged[position] ^= 1 << position % 8
         path.write_bytes(damaged)
         with pytest.raises(DamagedRecordError, match=r"00000000\.safetensors"):
-            read_covariance(tmp_path, kept, "eval", "a")
+            read_covariances(tmp_path, kept, "eval", ["a"])["a"]
     path.write_bytes(data)
-    assert torch.equal(read_covariance(tmp_path, kept, "eval", "a")[0], moments(2).covariance())
+    assert torch.equal(
+        read_covariances(tmp_path, kept, "eval", ["a"])["a"][0], moments(2).covariance()
+    )
 
 
 def test_a_shortened_file_is_found(tmp_path: Path) -> None:
@@ -102,21 +104,21 @@ def test_a_shortened_file_is_found(tmp_path: Path) -> None:
     path = tmp_path / FOLDER / "00000000.safetensors"
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(DamagedRecordError, match=r"00000000\.safetensors"):
-        read_covariance(tmp_path, kept, "eval", "a")
+        read_covariances(tmp_path, kept, "eval", ["a"])["a"]
 
 
 def test_a_removed_file_is_named(tmp_path: Path) -> None:
     kept = write_covariances(tmp_path, 0, {("eval", "a"): moments()})
     (tmp_path / FOLDER / "00000000.safetensors").unlink()
     with pytest.raises(RunNotFoundError, match=r"00000000\.safetensors"):
-        read_covariance(tmp_path, kept, "eval", "a")
+        read_covariances(tmp_path, kept, "eval", ["a"])["a"]
 
 
 @pytest.mark.parametrize(("phase", "layer"), [("train", "a"), ("eval", "b"), ("eval", "")])
 def test_a_reading_that_is_not_in_the_file_is_named(tmp_path: Path, phase: str, layer: str) -> None:
     kept = write_covariances(tmp_path, 0, {("eval", "a"): moments()})
     with pytest.raises(RunNotFoundError, match=f"{phase}/{layer}"):
-        read_covariance(tmp_path, kept, phase, layer)
+        read_covariances(tmp_path, kept, phase, [layer])[layer]
 
 
 @pytest.mark.parametrize(

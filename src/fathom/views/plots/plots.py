@@ -9,6 +9,7 @@ from fathom.views.plots.canvas import Panels
 from fathom.views.plots.evolution import draw_evolution
 from fathom.views.plots.layers import draw_layers
 from fathom.views.plots.metrics import draw_metrics
+from fathom.views.plots.projection import draw_projection
 from fathom.views.plots.spectrum import draw_spectrum
 
 
@@ -176,3 +177,30 @@ class Plots:
             ArgumentError: If there is no such metric or theme.
         """
         return draw_metrics((self._run, *runs), names=names, ax=ax, theme=theme)
+
+    def projection(
+        self,
+        *,
+        step: int | None = None,
+        ax: Axes | None = None,
+        theme: str | None = None,
+    ) -> Axes:
+        """Draw the accuracy that is left when layers are projected, by threshold.
+
+        The thick line is that of all layers at once, the dashed one its control on random
+        directions, the dotted one the model as it is. Of many layers, those that lose most have
+        a colour.
+
+        Args:
+            step: Of the curve; None for the last that was recorded.
+            ax: Where to draw; None for a figure of its own.
+            theme: `light` or `dark`.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ArgumentError: If the theme is none.
+            RunNotFoundError: If the run has no such curve.
+        """
+        return draw_projection(self._run.path, step=step, ax=ax, theme=theme)

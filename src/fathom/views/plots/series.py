@@ -15,7 +15,7 @@ from fathom.views.names import run_labels
 MOST = 14
 """Lines in one plot: more are not told apart."""
 
-_MARKERS = ("o", "s", "^", "D", "v", "P", "p")
+MARKERS = ("o", "s", "^", "D", "v", "P", "p")
 _DASHES: tuple[Literal["-", "--"], ...] = ("-", "--")
 
 
@@ -57,7 +57,7 @@ def styles(look: Look, count: int) -> list[Style]:
     Returns:
         The styles: the colours, and once they are used up the same with dashes.
     """
-    pairs = itertools.product(_DASHES, zip(look.series, _MARKERS, strict=True))
+    pairs = itertools.product(_DASHES, zip(look.series, MARKERS, strict=True))
     some = itertools.islice(pairs, count)
     return [Style(colour, marker, dashes) for dashes, (colour, marker) in some]
 
