@@ -1,5 +1,6 @@
 """See how much of each layer's width a PyTorch model really uses, while it trains."""
 
+from fathom.analysis.similarity import similarity
 from fathom.attach import watch
 from fathom.capture.report import LayerReport
 from fathom.errors import (
@@ -40,6 +41,8 @@ from fathom.spectral.statistics import (
 )
 from fathom.spectral.table import STATISTICS
 from fathom.views.run import Run, open_run
+from fathom.views.similarity import Similarity
+from fathom.views.step_similarity import SimilarityOverSteps
 
 __version__ = "0.1.0"
 
@@ -64,6 +67,8 @@ __all__ = [
     "RunExistsError",
     "RunNotFoundError",
     "ShapeError",
+    "Similarity",
+    "SimilarityOverSteps",
     "Snapshot",
     "Spectrum",
     "condition_number",
@@ -78,6 +83,7 @@ __all__ = [
     "power_law_exponent",
     "rankme",
     "saturation",
+    "similarity",
     "stable_rank",
     "total_variance",
     "watch",
