@@ -1,6 +1,8 @@
 """See how much of each layer's width a PyTorch model really uses, while it trains."""
 
+from fathom.analysis.eigenspaces import eigenspace_similarity
 from fathom.analysis.similarity import similarity
+from fathom.analysis.similarity_over_steps import similarity_over_steps
 from fathom.attach import watch
 from fathom.capture.report import LayerReport
 from fathom.errors import (
@@ -75,6 +77,7 @@ __all__ = [
     "determinant",
     "diagonal_trace",
     "effective_rank",
+    "eigenspace_similarity",
     "idle_features",
     "intrinsic_dimension",
     "log_determinant",
@@ -84,6 +87,7 @@ __all__ = [
     "rankme",
     "saturation",
     "similarity",
+    "similarity_over_steps",
     "stable_rank",
     "total_variance",
     "watch",

@@ -26,6 +26,7 @@ _OPTIONS = {
     "evolution": ("phase", "statistic", "threshold"),
     "spectrum": ("layer", "step", "phase", "threshold"),
     "metrics": (),
+    "similarity": ("name",),
 }
 _FORMS = ("svg", "png", "pdf")
 
@@ -62,6 +63,9 @@ def plot(
         str | None, typer.Option(help=f"{', '.join(STATISTICS)}. Default: saturation.")
     ] = None,
     threshold: Threshold = None,
+    name: Annotated[
+        str | None, typer.Option(help="The name of a similarity. Default: the only one.")
+    ] = None,
     theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
 ) -> None:
     """Draw a run, or several over each other, into a file.
@@ -78,6 +82,7 @@ def plot(
         "layer": layer,
         "statistic": statistic,
         "threshold": threshold,
+        "name": name,
     }
     given = {name: value for name, value in options.items() if value is not None}
     _check(kind, given, runs=len(runs), theme=theme)
@@ -134,8 +139,8 @@ def _check(kind: str, given: dict[str, Any], *, runs: int, theme: str) -> None:
         check_statistic(given["statistic"], where="plot: --statistic")
     if "threshold" in given:
         check_threshold(given["threshold"], where="plot: --threshold")
-    if kind == "evolution" and runs > 1:
-        raise ArgumentError(f"plot: evolution must be of one run, got {runs}. Plot each by itself.")
+    if kind in {"evolution", "similarity"} and runs > 1:
+        raise ArgumentError(f"plot: {kind} must be of one run, got {runs}. Plot each by itself.")
     if kind == "spectrum" and "layer" not in given:
         raise ArgumentError(
             "plot: --layer must name a layer for spectrum, got none. fathom show lists them."

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter
 from numpy.typing import NDArray
 
-from fathom.views.look import WORDS
+from fathom.views.look import COLORMAP, WORDS
 from fathom.views.plots.canvas import FONT, Canvas, canvas, legend
 from fathom.views.plots.heat import hatching, heat_map
 from fathom.views.plots.names import plain
@@ -26,10 +26,10 @@ _WHERE = "similarity"
 _WRITTEN = 14
 
 # Of a cell, in inches; from 60 layers on a figure grows no more.
-_CELL, _LEAST, _MOST = 0.42, 2.4, 9.0
+_CELL, _LEAST, _MOST = 0.42, 2.8, 9.0
 
 _LABELS = {
-    "cka": "linear CKA (1: the same but for rotation and scale)",
+    "cka": "linear CKA (0: unrelated, 1: alike)",
     "svcca": "mean canonical correlation, SVCCA",
     "pwcca": "weighted canonical correlation, PWCCA",
     "eigenspaces": "share of the variance in the first step's directions",
