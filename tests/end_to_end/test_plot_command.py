@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
+import fathom
 from fathom.cli.main import main
+from fathom.store.analyses import write_analysis
 from made_runs import made_reading, made_run
 
 Plot = Callable[..., tuple[int, str, str]]
@@ -25,6 +28,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             lambda step: [made_reading(f"features.{n}", dimension=1 + n + step) for n in range(6)],
             metrics=lambda step: {"loss": 1 / (step + 1)},
         )
+    for name in ("cka", "svcca"):
+        found = fathom.Similarity(
+            name, ("A", "A"), True, ("x", "y"), ("x", "y"), np.eye(2), samples=9
+        )
+        write_analysis(folder / "one", "similarity", name, found.to_body())
     return folder
 
 
@@ -62,6 +70,7 @@ def test_the_installed_command_draws(runs: Path, tmp_path: Path) -> None:
         (["one", "evolution", "--statistic", "effective_rank"], "one-evolution.svg"),
         (["one", "spectrum", "--layer", "features.3", "--theme", "dark"], "one-spectrum.svg"),
         (["one", "two", "metrics"], "one-two-metrics.svg"),
+        (["one", "similarity", "--name", "svcca"], "one-similarity.svg"),
     ],
 )
 def test_it_writes_a_picture_here_and_says_where(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fathom.analysis.compared import MEMORY
-from fathom.errors import ArgumentError, RunError, RunNotFoundError, choose, near, warn
+from fathom.errors import ArgumentError, RunNotFoundError, choose, near, warn
 from fathom.reading import PHASES
 from fathom.spectral.canonical import directions
 from fathom.spectral.vectors import check_threshold
@@ -79,7 +79,7 @@ def _compared(
         )
     asked = list(facts) if layers is None else [each for each in facts if each in layers]
     chosen = sorted(set(run.steps if steps is None else steps))
-    kept = {step: [each for each in asked if _has(run, each, step, phase)] for step in chosen}
+    kept = {step: run.kept_covariances(step, phase=phase) for step in chosen}
     if steps is None:
         kept = {step: names for step, names in kept.items() if names}
     if len(kept) < 2:
@@ -112,18 +112,6 @@ def _compared(
         values=torch.stack(found).numpy(),
         constant=tuple(constant),
     )
-
-
-def _has(run: StoredRun, layer: str, step: int, phase: str) -> bool:
-    try:
-        run.covariance(layer, step=step, phase=phase)
-    except RunNotFoundError:
-        if step not in run.steps:
-            raise
-        return False
-    except RunError:
-        return False
-    return True
 
 
 def _layer(
