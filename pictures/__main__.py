@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pages
 import plots
+import similarity
 import terminal
 
 from fathom.experiments.demo import train
@@ -24,6 +25,7 @@ VIEWS: dict[str, View] = {
     "plots": plots.draw,
     "terminal": terminal.draw,
     "pages": pages.draw,
+    "similarity": similarity.draw,
 }
 
 _MOST = 150_000

@@ -62,3 +62,9 @@ def test_the_script_of_the_sinks_fills_them(tmp_path: Path) -> None:
     run_script("sinks.md", tmp_path)
     assert len((tmp_path / "numbers.csv").read_text().splitlines()) > 3 * 2 * 10
     assert len(list((tmp_path / "logs").iterdir())) == 1
+
+
+def test_the_script_of_similarity_compares_two_seeds(tmp_path: Path) -> None:
+    said = run_script("similarity.md", tmp_path, blocks=3)
+    assert "linear CKA, Sequential and Sequential, 360 samples" in said
+    assert "SVCCA, Sequential, 360 samples: each step with the last" in said

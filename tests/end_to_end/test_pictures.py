@@ -20,6 +20,9 @@ DRAWN = {
     },
     "terminal": {"top.svg"},
     "pages": {*(f"page-{theme}.png" for theme in THEMES), "runs-light.png"},
+    "similarity": {
+        f"{name}-{theme}.svg" for name in ("similarity", "similarity-steps") for theme in THEMES
+    },
 }
 
 
