@@ -115,7 +115,7 @@ def test_each_pair_is_as_the_formula_says(method: str, bound: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("bound", ["all", "some", "pairs"])
+@pytest.mark.parametrize("bound", ["all", "some"])
 def test_layers_of_one_model_are_compared_with_each_other(method: str, bound: str) -> None:
     model = made()
     batches = Counted(images().split(40))
@@ -153,7 +153,7 @@ def test_one_batch_is_the_estimate_of_all_samples() -> None:
     assert found["two", "two"] == pytest.approx(cka(left["two"], right["two"]), abs=3e-6)
 
 
-def linear(weight: Tensor) -> nn.Module:
+def linear(weight: Tensor) -> nn.Sequential:
     layer = nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype)
     with torch.no_grad():
         layer.weight.copy_(weight)
@@ -185,21 +185,22 @@ def test_unrelated_layers_are_about_zero_on_average() -> None:
                 linear(second),
                 [torch.randn(16, 12, generator=generator) for _ in range(4)],
             ).values.item()
-            for _ in range(60)
+            for _ in range(40)
         ]
     )
     error = draws.std() / np.sqrt(len(draws))
     assert abs(draws.mean()) < 4 * error
-    assert error < 0.02
+    assert error < 0.025
     assert draws.min() < 0
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_does_not_vary_is_named_and_zero(method: str) -> None:
-    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3), nn.Linear(3, 2))
+    dead = nn.Linear(4, 3)
+    model = nn.Sequential(nn.Linear(4, 4), dead, nn.Linear(3, 2))
     with torch.no_grad():
-        model[1].weight.zero_()
-        model[1].bias.fill_(0.7)
+        dead.weight.zero_()
+        dead.bias.fill_(0.7)
     found = fathom.similarity(model, None, torch.randn(200, 4) + 3, method=method)
     assert found.constant_rows == found.constant_columns == ("1", "2")
     assert found.values[1:].tolist() == found.values[:, 1:].T.tolist() == [[0.0] * 3] * 2
@@ -274,7 +275,7 @@ def test_padding_does_not_count() -> None:
 def test_nothing_changes(method: str, tmp_path: Path) -> None:
     a = made(0)
     b = nn.ModuleDict({"shared": a.one, "own": nn.Linear(4, 3)})
-    b.forward = lambda x: b["own"](b["shared"](x).mean((2, 3)))  # type: ignore[method-assign]
+    b.forward = lambda x: b["own"](b["shared"](x).mean((2, 3)))
     a.train()
     a.norm.eval()
     loader = DataLoader(TensorDataset(images(), torch.arange(120)), batch_size=40, shuffle=True)
@@ -283,10 +284,10 @@ def test_nothing_changes(method: str, tmp_path: Path) -> None:
         before = copy.deepcopy(a.state_dict())
         modes = [module.training for module in a.modules()]
         hooks = [len(module._forward_hooks) for module in a.modules()]
-        states = random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state()
+        states = random.getstate(), repr(np.random.get_state()), torch.get_rng_state()
         fathom.similarity(a, b, loader, method=method, run=tmp_path / "run")
         assert random.getstate() == states[0]
-        assert np.random.get_state()[1].tobytes() == states[1]
+        assert repr(np.random.get_state()) == states[1]
         assert torch.equal(torch.get_rng_state(), states[2])
         with pytest.raises(RuntimeError):
             fathom.similarity(a, b, [torch.randn(8, 3, 6, 6)])

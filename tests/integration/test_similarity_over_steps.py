@@ -25,7 +25,7 @@ def moved(model: nn.Module, step: int) -> nn.Module:
     changed = copy.deepcopy(model)
     with torch.no_grad():
         for parameter in changed.parameters():
-            parameter += 0.3 * step * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.3 * step)
     return changed
 
 
@@ -35,17 +35,14 @@ def data() -> Tensor:
 
 def output(model: nn.Module, layer: str) -> Tensor:
     with torch.no_grad():
-        x = data()
-        for name, module in model.eval().named_children():
+        x: Tensor = data()
+        for module in list(model.eval().children())[: int(layer) + 1]:
             x = module(x)
-            if name == layer:
-                return x
-    raise AssertionError(layer)
+    return x
 
 
 @pytest.mark.parametrize("method", ["cka", "svcca"])
-@pytest.mark.parametrize("memory", [2**30, 90_000])
-def test_each_step_is_compared_with_each(method: str, memory: int, tmp_path: Path) -> None:
+def test_each_step_is_compared_with_each(method: str, tmp_path: Path) -> None:
     model = made()
     steps = {step: moved(model, step) for step in (7, 0, 2, 5)}
     torch.save(steps[2].state_dict(), tmp_path / "plain.pt")
@@ -66,7 +63,7 @@ def test_each_step_is_compared_with_each(method: str, memory: int, tmp_path: Pat
         },
         [data()[:60], data()[60:]],
         method=method,
-        memory=memory if method == "cka" else 60_000,
+        memory=90_000 if method == "cka" else 60_000,
     )
     assert found.steps == (0, 2, 5, 7)
     assert found.layers == ("0", "3")
@@ -134,15 +131,16 @@ def test_wrong_checkpoints_are_refused(tmp_path: Path, monkeypatch: pytest.Monke
 def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, NDArray[Any]]]:
     """A run with covariances of three steps, and the outputs of its first layer."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    model = nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 4)).eval()
     torch.manual_seed(0)
+    first = nn.Linear(6, 8)
+    model = nn.Sequential(first, nn.Linear(8, 4)).eval()
     rows = {}
     with fathom.watch(model, folder, budget=None, keep="covariance") as monitor:
         for step in (0, 1, 4):
             x = torch.randn(300, 6) * torch.linspace(2, 0.05, 6)
             with torch.no_grad():
-                model[0].weight += 0.2 * step * torch.randn(8, 6)
-                rows[step] = model[0](x).double().numpy()
+                first.weight += 0.2 * step * torch.randn(8, 6)
+                rows[step] = first(x).double().numpy()
                 model(x)
             monitor.snapshot(step=step)
     return folder, rows
@@ -205,14 +203,15 @@ def test_what_a_layer_has_not_at_every_step_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_layer_that_stands_still_has_no_directions(tmp_path: Path) -> None:
-    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 3)).eval()
+    last = nn.Linear(3, 3)
+    model = nn.Sequential(nn.Linear(4, 3), last).eval()
     with fathom.watch(model, tmp_path / "run", budget=None, keep="covariance") as monitor:
         for step in range(3):
             with torch.no_grad():
                 if step == 1:
-                    model[1].weight.zero_()
+                    last.weight.zero_()
                 if step == 2:
-                    model[1].weight.fill_(1)
+                    last.weight.fill_(1)
                 model(torch.randn(90, 4))
             monitor.snapshot(step=step)
     found = fathom.eigenspace_similarity(tmp_path / "run")

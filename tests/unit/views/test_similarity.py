@@ -9,6 +9,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 import fathom
 from drawn import words
@@ -53,6 +54,12 @@ def steps(**changes: Any) -> fathom.SimilarityOverSteps:
 def map_of(axes: Axes) -> QuadMesh:
     (mesh,) = (each for each in axes.collections if isinstance(each, QuadMesh))
     return mesh
+
+
+def cells(axes: Axes) -> NDArray[np.float64]:
+    """(rows, columns), nan where there is none."""
+    values: Any = map_of(axes).get_array()
+    return np.asarray(np.ma.filled(values, np.nan), dtype=float)
 
 
 def test_it_prints_as_a_table() -> None:
@@ -115,7 +122,8 @@ def test_anything_else_is_refused(key: str, value: object) -> None:
 def test_a_run_with_a_damaged_one_opens_and_says_so(tmp_path: Path) -> None:
     folder = made_run(tmp_path / "run", [0], lambda step: [made_reading("a", dimension=2)])
     with fathom.open_run(folder) as run:
-        assert run.similarities() == run.similarities_over_steps() == {}
+        assert not run.similarities()
+        assert not run.similarities_over_steps()
         with pytest.raises(fathom.ArgumentError, match="run must hold one, got none"):
             run.plot.similarity()
         write_analysis(folder, "similarity", "good", layers(2).to_body())
@@ -130,9 +138,9 @@ def test_a_run_plots_what_it_keeps(tmp_path: Path) -> None:
     folder = made_run(tmp_path / "run", [0], lambda step: [made_reading("a", dimension=2)])
     write_analysis(folder, "similarity", "cka", layers(2).to_body())
     with fathom.open_run(folder) as run:
-        assert np.array_equal(map_of(run.plot.similarity()).get_array(), layers(2).values)
+        assert np.array_equal(cells(run.plot.similarity()), layers(2).values)
         write_analysis(folder, "similarity", "other", layers(3).to_body())
-        assert map_of(run.plot.similarity("other")).get_array().shape == (3, 3)
+        assert cells(run.plot.similarity("other")).shape == (3, 3)
         with pytest.raises(fathom.ArgumentError, match="one of cka, other, got None"):
             run.plot.similarity()
 
@@ -141,7 +149,7 @@ def test_a_run_plots_what_it_keeps(tmp_path: Path) -> None:
 def test_cells_hold_their_values_where_they_are_few(count: int, written: bool) -> None:
     found = layers(count)
     axes = found.plot()
-    assert np.array_equal(map_of(axes).get_array(), found.values)
+    assert np.array_equal(cells(axes), found.values)
     assert map_of(axes).get_cmap().name == COLORMAP
     assert map_of(axes).get_clim() == (0, 1)
     texts = [text.get_text() for text in axes.texts]
@@ -179,7 +187,7 @@ def test_constant_layers_are_hatched_and_have_no_value() -> None:
     assert len(hatched.get_paths()) == 5
     assert words(axes) == ["constant: no similarity"]
     assert len(axes.texts) == 4
-    assert np.ma.count_masked(map_of(axes).get_array()) == 5
+    assert np.isnan(cells(axes)).sum() == 5
 
 
 def test_given_axes_are_drawn_on() -> None:
@@ -191,15 +199,14 @@ def test_given_axes_are_drawn_on() -> None:
 def test_steps_are_drawn_for_all_layers_or_for_one() -> None:
     found = steps(constant=(("two", 5),))
     axes = found.plot()
-    cells = np.ma.filled(map_of(axes).get_array(), -1)
     expected = found.values[:, :, -1].copy()
-    expected[1, 1] = -1
-    assert np.array_equal(cells, expected)
+    expected[1, 1] = np.nan
+    assert np.array_equal(cells(axes), expected, equal_nan=True)
     figure_of(axes).draw_without_rendering()
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "5", "20"]
     assert axes.get_title("left").endswith("each step with step 20")
     axes = found.plot("one")
-    assert np.array_equal(map_of(axes).get_array(), found.values[0])
+    assert np.array_equal(cells(axes), found.values[0])
     assert axes.get_xlabel() == axes.get_ylabel() == "step"
     axes = steps(method="eigenspaces", samples=0).plot("one")
     assert axes.get_ylabel() == "step of the directions"
