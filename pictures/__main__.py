@@ -14,6 +14,7 @@ from pathlib import Path
 import pages
 import plots
 import projections
+import similarity
 import terminal
 
 from fathom.experiments.demo import train
@@ -26,6 +27,7 @@ VIEWS: dict[str, View] = {
     "terminal": terminal.draw,
     "pages": pages.draw,
     "projections": projections.draw,
+    "similarity": similarity.draw,
 }
 
 _MOST = 150_000

@@ -11,12 +11,17 @@ import fathom
 _ROOT = Path(__file__).parents[1]
 
 
-def run_script(page: str, folder: Path, *, blocks: int = 1) -> str:
-    """Run the first Python of a page in a folder, and return what it prints."""
+def script_of(page: str, *, blocks: int = 1) -> str:
+    """The first Python of a page."""
     text = (_ROOT / "docs" / page).read_text()
     scripts = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert len(scripts) >= blocks, f"{page} has no script"
-    (folder / "script.py").write_text("\n".join(scripts[:blocks]))
+    return "\n".join(scripts[:blocks])
+
+
+def run_script(page: str, folder: Path, *, blocks: int = 1) -> str:
+    """Run the first Python of a page in a folder, and return what it prints."""
+    (folder / "script.py").write_text(script_of(page, blocks=blocks))
     source = Path(fathom.__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "script.py"],

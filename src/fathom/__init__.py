@@ -1,8 +1,11 @@
 """See how much of each layer's width a PyTorch model really uses, while it trains."""
 
 from fathom.analysis.curve import projection_curve
+from fathom.analysis.eigenspaces import eigenspace_similarity
 from fathom.analysis.embedding import Embedding, embed
 from fathom.analysis.projection import Projection, project
+from fathom.analysis.similarity import similarity
+from fathom.analysis.similarity_over_steps import similarity_over_steps
 from fathom.attach import watch
 from fathom.capture.report import LayerReport
 from fathom.errors import (
@@ -44,6 +47,8 @@ from fathom.spectral.statistics import (
 )
 from fathom.spectral.table import STATISTICS
 from fathom.views.run import Run, open_run
+from fathom.views.similarity import Similarity
+from fathom.views.step_similarity import SimilarityOverSteps
 
 __version__ = "0.1.0"
 
@@ -71,12 +76,15 @@ __all__ = [
     "RunExistsError",
     "RunNotFoundError",
     "ShapeError",
+    "Similarity",
+    "SimilarityOverSteps",
     "Snapshot",
     "Spectrum",
     "condition_number",
     "determinant",
     "diagonal_trace",
     "effective_rank",
+    "eigenspace_similarity",
     "embed",
     "idle_features",
     "intrinsic_dimension",
@@ -88,6 +96,8 @@ __all__ = [
     "projection_curve",
     "rankme",
     "saturation",
+    "similarity",
+    "similarity_over_steps",
     "stable_rank",
     "total_variance",
     "watch",

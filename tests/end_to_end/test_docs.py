@@ -72,3 +72,9 @@ def test_the_scripts_of_projection_keep_a_curve(tmp_path: Path) -> None:
     with fathom.open_run(tmp_path / "runs" / "digits") as run:
         (curve,) = run.projections()
     assert curve.baseline > 0.85
+
+
+def test_the_script_of_similarity_compares_two_seeds(tmp_path: Path) -> None:
+    said = run_script("similarity.md", tmp_path, blocks=3)
+    assert "linear CKA, Sequential and Sequential, 360 samples" in said
+    assert "SVCCA, Sequential, 360 samples: each step with the last" in said

@@ -23,6 +23,9 @@ DRAWN = {
         f"{plot}-{theme}.svg" for plot in ("projection", "embedding") for theme in THEMES
     },
     "pages": {*(f"page-{theme}.png" for theme in THEMES), "runs-light.png"},
+    "similarity": {
+        f"{name}-{theme}.svg" for name in ("similarity", "similarity-steps") for theme in THEMES
+    },
 }
 
 

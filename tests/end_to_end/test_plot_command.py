@@ -39,6 +39,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         step=2,
     )
     write_analysis(folder / "one", KIND, curve.name, curve.to_body())
+    for name in ("cka", "svcca"):
+        found = fathom.Similarity(
+            name, ("A", "A"), True, ("x", "y"), ("x", "y"), np.eye(2), samples=9
+        )
+        write_analysis(folder / "one", "similarity", name, found.to_body())
     return folder
 
 
@@ -77,6 +82,7 @@ def test_the_installed_command_draws(runs: Path, tmp_path: Path) -> None:
         (["one", "spectrum", "--layer", "features.3", "--theme", "dark"], "one-spectrum.svg"),
         (["one", "two", "metrics"], "one-two-metrics.svg"),
         (["one", "projection", "--step", "2"], "one-projection.svg"),
+        (["one", "similarity", "--name", "svcca"], "one-similarity.svg"),
     ],
 )
 def test_it_writes_a_picture_here_and_says_where(

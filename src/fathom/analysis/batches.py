@@ -44,11 +44,23 @@ def batches(data: Any, model: nn.Module, *, where: str) -> Iterator[Batch]:
     Raises:
         ArgumentError: If it is none of these.
     """
-    parameter = next(model.parameters(), None)
-    device = torch.device("cpu") if parameter is None else parameter.device
     for batch in _cut(data, where):
-        moved = _moved(batch, device)
-        yield Batch(moved, _labels(moved))
+        whole = moved(batch, model)
+        yield Batch(whole, _labels(whole))
+
+
+def moved(batch: Any, model: nn.Module) -> Any:
+    """Bring a batch to a model.
+
+    Args:
+        batch: As the data gave it, on any device.
+        model: Tells the device.
+
+    Returns:
+        The batch on the model's device; a list is a tuple.
+    """
+    parameter = next(model.parameters(), None)
+    return _moved(batch, torch.device("cpu") if parameter is None else parameter.device)
 
 
 def call(model: nn.Module, batch: Any) -> object:
@@ -69,7 +81,7 @@ def call(model: nn.Module, batch: Any) -> object:
 def _cut(data: Any, where: str) -> Iterable[Any]:
     if isinstance(data, DataLoader):
         return data
-    if isinstance(data, tuple | list) and data and all(isinstance(x, Tensor) for x in data):
+    if isinstance(data, tuple) and data and all(isinstance(x, Tensor) for x in data):
         lengths = {len(each) if each.ndim else 0 for each in data}
         if len(data) > 2 or len(lengths) != 1:
             raise ArgumentError(

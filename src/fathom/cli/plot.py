@@ -27,8 +27,9 @@ _OPTIONS = {
     "spectrum": ("layer", "step", "phase", "threshold"),
     "metrics": (),
     "projection": ("step",),
+    "similarity": ("name",),
 }
-_OF_ONE = ("evolution", "projection")
+_OF_ONE = ("evolution", "projection", "similarity")
 _FORMS = ("svg", "png", "pdf")
 
 # Of a PNG: sharp on screens of today and in print at half of its size.
@@ -64,6 +65,9 @@ def plot(
         str | None, typer.Option(help=f"{', '.join(STATISTICS)}. Default: saturation.")
     ] = None,
     threshold: Threshold = None,
+    name: Annotated[
+        str | None, typer.Option(help="The name of a similarity. Default: the only one.")
+    ] = None,
     theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
 ) -> None:
     """Draw a run, or several over each other, into a file.
@@ -80,6 +84,7 @@ def plot(
         "layer": layer,
         "statistic": statistic,
         "threshold": threshold,
+        "name": name,
     }
     given = {name: value for name, value in options.items() if value is not None}
     _check(kind, given, runs=len(runs), theme=theme)

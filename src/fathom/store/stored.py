@@ -215,6 +215,24 @@ class StoredRun:
         """
         return self._covariances(layers, step, phase, where="Run.covariances")
 
+    def kept_covariances(self, step: int, *, phase: str = "eval") -> list[str]:
+        """Return the layers whose covariances were kept at a step, without reading them.
+
+        Args:
+            step: A recorded step.
+            phase: `train` or `eval`.
+
+        Returns:
+            Their names; none where the run has no `keep="covariance"`.
+
+        Raises:
+            RunNotFoundError: If the run has no such step.
+        """
+        step = self._step(step, where="Run.kept_covariances")
+        kept = self._snapshot_body(step).get("covariances", {}).get("read", {})
+        names = (key.partition("/") for key in kept)
+        return [layer for of, _, layer in names if of == phase]
+
     def snapshot(self, step: int | None = None, *, threshold: float | None = None) -> Snapshot:
         """Return all readings of one step, as `monitor.snapshot` did; damaged ones are left out.
 

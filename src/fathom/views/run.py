@@ -11,7 +11,11 @@ from fathom.markup import html_table
 from fathom.projections import ProjectionCurve
 from fathom.store.stored import StoredRun
 from fathom.store.timeline import Timeline
+from fathom.views import similarity, step_similarity
 from fathom.views.curves import curves_of
+from fathom.views.kept import kept
+from fathom.views.similarity import Similarity
+from fathom.views.step_similarity import SimilarityOverSteps
 
 if TYPE_CHECKING:
     import pandas
@@ -72,7 +76,7 @@ class Run(StoredRun):
 
     @property
     def plot(self) -> "Plots":
-        """Its plots: `run.plot.layers()`, `evolution`, `spectrum`, `metrics` and `projection`.
+        """Its plots: `run.plot.layers()`, `evolution`, `spectrum`, `metrics`, `projection`, ...
 
         Raises:
             MissingExtraError: If matplotlib is not installed.
@@ -81,6 +85,24 @@ class Run(StoredRun):
         from fathom.views.plots.plots import Plots
 
         return Plots(self)
+
+    def similarities(self) -> dict[str, Similarity]:
+        """Return what `fathom.similarity` found and kept here.
+
+        Returns:
+            By the names they were kept under. One that is not as it was written is left out, with
+            a warning.
+        """
+        return kept(self.path, similarity.KIND, Similarity.from_body)
+
+    def similarities_over_steps(self) -> dict[str, SimilarityOverSteps]:
+        """Return what `fathom.similarity_over_steps` found and kept here.
+
+        Returns:
+            By the names they were kept under. One that is not as it was written is left out, with
+            a warning.
+        """
+        return kept(self.path, step_similarity.KIND, SimilarityOverSteps.from_body)
 
     def to_pandas(
         self,

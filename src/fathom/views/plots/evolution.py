@@ -17,9 +17,10 @@ from fathom.spectral.table import check_statistic
 from fathom.store.stored import StoredRun
 from fathom.store.summary import STATUSES
 from fathom.store.timeline import Timeline
-from fathom.views.look import COLORMAP, WORDS, Look
+from fathom.views.look import WORDS
 from fathom.views.names import run_labels
-from fathom.views.plots.canvas import FONT, Canvas, canvas, figure_of, legend, message
+from fathom.views.plots.canvas import Canvas, canvas, legend, message
+from fathom.views.plots.heat import hatching, heat_map
 from fathom.views.plots.quantities import QUANTITIES
 from fathom.views.plots.series import phase_of, threshold_words
 from fathom.views.plots.ticks import name_layers, step_ticks
@@ -127,24 +128,17 @@ def _read(timeline: Timeline, *, statistic: str, phase: str, threshold: float | 
 
 
 def _map(on: Canvas, edges: NDArray[np.float64], values: NDArray[np.float64], name: str) -> None:
-    axes, quantity = on.axes[0], QUANTITIES[name]
+    quantity = QUANTITIES[name]
     norm: Normalize = Normalize(*((0, 1) if quantity.scale == "share" else _range(values)))
     if quantity.scale == "log":
         norm = LogNorm(*_range(values))
-    mesh = axes.pcolormesh(
-        edges,
-        np.arange(values.shape[1] + 1) - 0.5,
-        np.ma.masked_invalid(values.T),
-        cmap=COLORMAP,
+    heat_map(
+        on,
+        (edges, np.arange(values.shape[1] + 1) - 0.5),
+        values.T,
         norm=norm,
-        # In a vector file too the cells are one image: a path a cell makes it large and slow.
-        rasterized=True,
+        label=quantity.label,
     )
-    tall = axes.bbox.height / figure_of(axes).dpi
-    bar = figure_of(axes).colorbar(mesh, ax=axes, pad=0.02, fraction=0.05, aspect=tall / 0.2)
-    bar.set_label(quantity.label, color=on.look.text, size=FONT + 0.5)
-    bar.ax.tick_params(which="both", color=on.look.line, labelcolor=on.look.text, labelsize=FONT)
-    bar.outline.set_visible(False)
 
 
 _HATCHES = {
@@ -161,7 +155,7 @@ def _marks(on: Canvas, edges: NDArray[np.float64], marks: dict[str, NDArray[np.b
     for kind, (hatch, words) in _HATCHES.items():
         if not marks[kind].any():
             continue
-        style = _hatching(kind, hatch, on.look)
+        style = hatching(hatch, on.look, empty=kind == "none")
         on.axes[0].add_collection(
             PolyCollection(_stretches(marks[kind], edges), rasterized=True, **style),
             autolim=False,
@@ -180,12 +174,6 @@ def _marks(on: Canvas, edges: NDArray[np.float64], marks: dict[str, NDArray[np.b
         frameon=False,
     )
     return math.ceil(len(entries) / columns)
-
-
-def _hatching(kind: str, hatch: str, look: Look) -> dict[str, Any]:
-    colour = look.faint if kind == "none" else "#ffffffb0"
-    face = look.background if kind == "none" else "none"
-    return {"facecolor": face, "edgecolor": colour, "hatch": hatch, "linewidth": 0.0}
 
 
 def _stretches(mask: NDArray[np.bool_], edges: NDArray[np.float64]) -> list[NDArray[np.float64]]:

@@ -5,12 +5,15 @@ from collections.abc import Iterable, Sequence
 from matplotlib.axes import Axes
 
 from fathom.store.stored import StoredRun
+from fathom.views.kept import kept, one_of
 from fathom.views.plots.canvas import Panels
 from fathom.views.plots.evolution import draw_evolution
 from fathom.views.plots.layers import draw_layers
 from fathom.views.plots.metrics import draw_metrics
 from fathom.views.plots.projection import draw_projection
+from fathom.views.plots.similarity import draw_similarity
 from fathom.views.plots.spectrum import draw_spectrum
+from fathom.views.similarity import KIND, Similarity
 
 
 class Plots:
@@ -204,3 +207,24 @@ class Plots:
             RunNotFoundError: If the run has no such curve.
         """
         return draw_projection(self._run.path, step=step, ax=ax, theme=theme)
+
+    def similarity(
+        self, name: str | None = None, *, ax: Axes | None = None, theme: str | None = None
+    ) -> Axes:
+        """Draw how alike layers are, as `fathom.similarity` found and kept it in this run.
+
+        Args:
+            name: Under which name it was kept; None for the only one.
+            ax: Where to draw; it shrinks to give room to a colour bar.
+            theme: `light` or `dark`.
+
+        Returns:
+            The axes of the map.
+
+        Raises:
+            ArgumentError: If there is none of that name, or several and no name.
+        """
+        found = kept(self._run.path, KIND, Similarity.from_body)
+        how = "fathom.similarity(..., run=...)"
+        chosen = one_of(found, name, where="similarity", how=how)
+        return draw_similarity(chosen, ax=ax, theme=theme)
