@@ -1,5 +1,6 @@
 """See how much of each layer's width a PyTorch model really uses, while it trains."""
 
+from fathom.analysis.probe import probe
 from fathom.attach import watch
 from fathom.capture.report import LayerReport
 from fathom.errors import (
@@ -19,6 +20,7 @@ from fathom.errors import (
     ShapeError,
 )
 from fathom.monitor import Monitor
+from fathom.probes import Probe, Probes
 from fathom.reading import Reading
 from fathom.snapshot import Snapshot
 from fathom.spectral.moments import Moments
@@ -56,6 +58,8 @@ __all__ = [
     "Moments",
     "Monitor",
     "NotObservedError",
+    "Probe",
+    "Probes",
     "RanksError",
     "Reading",
     "Run",
@@ -76,6 +80,7 @@ __all__ = [
     "open_run",
     "participation_ratio",
     "power_law_exponent",
+    "probe",
     "rankme",
     "saturation",
     "stable_rank",

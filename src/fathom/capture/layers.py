@@ -250,6 +250,21 @@ def parts_with_masks(model: nn.Module) -> list[tuple[nn.Module, str]]:
     ]
 
 
+def map_axis(module: nn.Module, dimensions: int) -> int | None:
+    """Return which axis of a module's output has the channels, if it is a feature map.
+
+    Args:
+        module: The module.
+        dimensions: Of its output, which may be that of a single image.
+
+    Returns:
+        The axis; None for all whose features are last.
+    """
+    if isinstance(module, _CONVOLUTIONS):
+        return dimensions - len(module.kernel_size) - 1
+    return 1 if isinstance(module, _CHANNEL_NORMS) else None
+
+
 def _reader(module: nn.Module, settings: Settings, *, sequence_first: bool) -> tuple[str, Reader]:
     """Return what is a row of a module, in words, and the function that takes them."""
     if isinstance(module, nn.RNNBase):
