@@ -11,6 +11,10 @@ from fathom.errors import ArgumentError
 from fathom.text import size
 
 
+def _nameless() -> IO[bytes]:
+    return tempfile.TemporaryFile(prefix="fathom-probe-")
+
+
 class Gathering:
     """Rows by layer, of which no more than a bound are in memory; the rest is in one file.
 
@@ -58,7 +62,7 @@ class Gathering:
 
     def spill(self) -> None:
         """Move all that is in memory into the file."""
-        self._file = self._file or tempfile.TemporaryFile(prefix="fathom-probe-")
+        self._file = self._file or _nameless()
         for parts in self._parts.values():
             for place, part in enumerate(parts):
                 if isinstance(part, np.ndarray):

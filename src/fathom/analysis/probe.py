@@ -38,10 +38,10 @@ def probe(
     """Fit a linear classifier on the output of each layer, before its activation.
 
     A multinomial logistic regression (scikit-learn's, L2 with C = 1) a layer, on standardised
-    features, run to convergence. Feature maps are average-pooled to 4×4 and flattened, the tokens or
-    steps of a sequence are averaged over those that are real. The model is in eval mode meanwhile,
-    unseen by monitors, and afterwards as it was. Each data set is gone through once; of the
-    training data every layer's features are kept, of the held-out data none.
+    features, run to convergence. Feature maps are average-pooled to 4×4 and flattened, the tokens
+    or steps of a sequence are averaged over those that are real. The model is in eval mode
+    meanwhile, unseen by monitors, and afterwards as it was. Each data set is gone through once; of
+    the training data every layer's features are kept, of the held-out data none.
 
     Args:
         model: The model, as it is now.

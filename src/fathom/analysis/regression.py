@@ -123,6 +123,5 @@ def _steepest(features: Array, labels: NDArray[np.int64], model: Any, scores: Ar
 
 
 def _chosen(scores: NDArray[Any], classes: NDArray[np.int64]) -> NDArray[np.int64]:
-    if scores.shape[1] == 1:
-        return np.where(scores[:, 0] > 0, classes[1], classes[0])
-    return np.take(classes, scores.argmax(1))
+    place: NDArray[Any] = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(1)
+    return np.take(classes, place.astype(np.int64))

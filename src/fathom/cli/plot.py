@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # What each plot takes beside the theme.
 _OPTIONS = {
-    "layers": ("step", "phase", "statistic", "threshold"),
+    "layers": ("step", "phase", "statistic", "threshold", "probes"),
     "evolution": ("phase", "statistic", "threshold"),
     "spectrum": ("layer", "step", "phase", "threshold"),
     "metrics": (),
@@ -62,6 +62,9 @@ def plot(
         str | None, typer.Option(help=f"{', '.join(STATISTICS)}. Default: saturation.")
     ] = None,
     threshold: Threshold = None,
+    probes: Annotated[
+        bool, typer.Option("--probes", help="Draw the accuracy of probes over the layers.")
+    ] = False,
     theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
 ) -> None:
     """Draw a run, or several over each other, into a file.
@@ -78,6 +81,7 @@ def plot(
         "layer": layer,
         "statistic": statistic,
         "threshold": threshold,
+        "probes": probes or None,
     }
     given = {name: value for name, value in options.items() if value is not None}
     _check(kind, given, runs=len(runs), theme=theme)

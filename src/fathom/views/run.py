@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from fathom.extras import require
 from fathom.listing import html_listing
 from fathom.markup import html_table
+from fathom.probes import Probes
 from fathom.store.stored import StoredRun
 from fathom.store.timeline import Timeline
+from fathom.views.probed import stored_probes
 
 if TYPE_CHECKING:
     import pandas
@@ -58,6 +60,22 @@ class Run(StoredRun):
             metrics; its `refresh` takes in what is recorded later.
         """
         return Timeline(self, most=most)
+
+    def probes(self, step: int | None = None, *, legacy: bool = False) -> Probes:
+        """Return the probes of a step, as `fathom.probe` stored them.
+
+        Args:
+            step: At which the model was probed; None for the last that has probes.
+            legacy: Those that were fitted with `legacy=True`.
+
+        Returns:
+            One a layer, in execution order.
+
+        Raises:
+            RunNotFoundError: If there are none.
+            DamagedRecordError: If they are not as they were written.
+        """
+        return stored_probes(self.path, step, legacy=legacy)
 
     @property
     def plot(self) -> "Plots":
