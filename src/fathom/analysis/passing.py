@@ -19,6 +19,8 @@ from fathom.capture.modules import unwrapped
 from fathom.capture.rows import main_output
 from fathom.errors import ArgumentError, ShapeError
 
+_NEVER, _SOME = "never called", "called in some batches only"
+
 
 class Seen(NamedTuple):
     """What one batch showed.
@@ -115,6 +117,8 @@ class Pass:
 
     def _receive(self, layer: Layer, output: object) -> None:
         name = layer.facts.name
+        if self.left_out.get(name) == _NEVER:
+            self.left_out[name] = _SOME
         if name in self.left_out:
             return
         if name in self._found:
@@ -143,13 +147,12 @@ class Pass:
             if name not in self._widths and first and not before:
                 self._widths[name] = width
             elif name not in self._widths:
-                self.leave_out(name, "called in some batches only")
+                self.leave_out(name, _SOME)
             elif self._widths[name] != width:
                 self.leave_out(name, f"its features change from {self._widths[name]} to {width}")
         for name in self._layers:
             if name not in self._found:
-                words = "called in some batches only" if name in self._widths else "never called"
-                self.leave_out(name, words)
+                self.leave_out(name, _SOME if name in self._widths else _NEVER)
 
 
 def _labels(batch: Batch, *, where: str) -> NDArray[np.int64]:

@@ -38,7 +38,12 @@ def probe_model(
         bool, typer.Option("--legacy", help="saga, 100 iterations, no scaling, as in the papers.")
     ] = False,
     memory: Annotated[
-        float, typer.Option(min=0.001, max=2**20, help="GiB that features may take; more goes to a temporary file.")
+        float,
+        typer.Option(
+            min=0.001,
+            max=2**20,
+            help="GiB that features may take; more goes to a temporary file.",
+        ),
     ] = MEMORY / 2**30,
     workers: Annotated[
         int | None, typer.Option(help="Layers that are fitted at a time. Default: one a core.")
