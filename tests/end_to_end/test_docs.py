@@ -62,3 +62,13 @@ def test_the_script_of_the_sinks_fills_them(tmp_path: Path) -> None:
     run_script("sinks.md", tmp_path)
     assert len((tmp_path / "numbers.csv").read_text().splitlines()) > 3 * 2 * 10
     assert len(list((tmp_path / "logs").iterdir())) == 1
+
+
+def test_the_script_of_the_probes_finds_them(tmp_path: Path) -> None:
+    printed = run_script("probes.md", tmp_path)
+    with fathom.open_run(tmp_path / "runs" / "digits") as run:
+        probes = run.probes()
+    assert printed == f"{probes}\n{probes['features.0'].eval_accuracy}\n"
+    assert all(probe.converged for probe in probes)
+    assert min(probe.eval_accuracy for probe in probes) > 0.7
+    assert (tmp_path / "probes.svg").is_file()

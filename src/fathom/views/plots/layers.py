@@ -16,11 +16,12 @@ from fathom.snapshot import Snapshot
 from fathom.spectral.table import check_statistic
 from fathom.store.stored import StoredRun
 from fathom.views.look import Look
-from fathom.views.plots.canvas import Canvas, canvas, legend, message
+from fathom.views.plots.canvas import Canvas, canvas, figure_of, legend, message
 from fathom.views.plots.probes import draw_probes, step_and_probes
 from fathom.views.plots.quantities import QUANTITIES
 from fathom.views.plots.series import (
     Style,
+    layers_in_order,
     observed_last,
     phase_of,
     series_of,
@@ -76,7 +77,7 @@ def draw_layers(
         The axes.
     """
     check_statistic(statistic, where=f"{_WHERE}: statistic")
-    layers = _in_order([run.layers for run in runs])
+    layers = layers_in_order([run.layers for run in runs])
     steps, fitted = step_and_probes(runs, steps, where=_WHERE) if probes else (steps, None)
     on = _canvas(layers, ax=ax, theme=theme)
     series = series_of(runs, steps, look=on.look, where=_WHERE)
@@ -286,18 +287,8 @@ def _legend(
         entries.append((nothing, "gap: no value"))
     if never:
         entries.append((nothing, f"{never} more never observed"))
-    legend(on.axes[0], on.look, entries, **on.beside)
-
-
-def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:
-    """Merge the layers of runs: what a later one adds stands behind what precedes it there."""
-    merged: list[str] = []
-    for names in lists:
-        place = 0 if {*names} & {*merged} else len(merged)
-        for name in names:
-            if name in merged:
-                place = merged.index(name) + 1
-            else:
-                merged.insert(place, name)
-                place += 1
-    return merged
+    place = on.beside
+    if len(figure_of(on.axes[0]).axes) > 1 and on.own:
+        # Behind the names of an axis to the right.
+        place["bbox_to_anchor"] = (1.1, 1.0)
+    legend(on.axes[0], on.look, entries, **place)

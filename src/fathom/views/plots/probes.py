@@ -71,8 +71,9 @@ def draw_probes(
     else:
         axes = _right(axes, on)
         axes.set_ylabel(label)
+    own_line = Line2D([], [], color=on.look.series[0], marker="o", markersize=5, linewidth=1.3)
+    entries: list[tuple[Line2D, str]] = [(own_line, QUANTITIES[statistic].name)]
     by_layer = {probe.layer: probe for probe in probes}
-    entries = []
     places = np.arange(len(layers))
     for part, dashes, marker in (("eval", "-", "s"), ("train", "--", None)):
         values = [
