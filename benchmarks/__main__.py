@@ -14,6 +14,7 @@ import agreement
 import growth
 import machine
 import memory
+import probes
 import skipped
 import snapshots
 import step_cost
@@ -53,6 +54,7 @@ def parts(device: Device, words: str) -> Parts:
         ),
         "skipped": lambda: [skipped.section(device, rounds=20, block=100)],
         "agreement": lambda: [agreement.section(device)],
+        "probes": lambda: [probes.section(device)],
     }
 
 
@@ -67,6 +69,7 @@ def quick_parts(device: Device) -> Parts:
         "growth": lambda: growth.sections((8,), (2,), (4,), device, seconds=0.01),
         "skipped": lambda: [skipped.section(device, rounds=2, block=2)],
         "agreement": lambda: [agreement.section(device, images=64)],
+        "probes": lambda: [probes.section(device, images=64)],
     }
 
 

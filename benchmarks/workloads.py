@@ -33,20 +33,22 @@ class Workload:
 
 
 def vgg16(batch: int) -> Build:
-    return lambda: (_vgg16(), torch.randn(batch, 3, 32, 32))
+    return lambda: (vgg16_model(), torch.randn(batch, 3, 32, 32))
 
 
-def _vgg16() -> nn.Module:
+def vgg16_model(*, narrower: int = 1) -> nn.Module:
+    """VGG16 for images of 32×32, with its widths divided."""
     layers: list[nn.Module] = []
     channels = 3
     for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
+        width //= narrower
         if width:
             convolution = nn.Conv2d(channels, width, 3, padding=1)
             layers += [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             channels = width
         else:
             layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, 10))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(512 // narrower, 10))
 
 
 class _Residual(nn.Module):

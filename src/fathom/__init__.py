@@ -3,6 +3,7 @@
 from fathom.analysis.curve import projection_curve
 from fathom.analysis.eigenspaces import eigenspace_similarity
 from fathom.analysis.embedding import Embedding, embed
+from fathom.analysis.probe import probe
 from fathom.analysis.projection import Projection, project
 from fathom.analysis.similarity import similarity
 from fathom.analysis.similarity_over_steps import similarity_over_steps
@@ -25,6 +26,7 @@ from fathom.errors import (
     ShapeError,
 )
 from fathom.monitor import Monitor
+from fathom.probes import Probe, Probes
 from fathom.projections import ProjectionCurve
 from fathom.reading import Reading
 from fathom.snapshot import Snapshot
@@ -66,6 +68,8 @@ __all__ = [
     "Moments",
     "Monitor",
     "NotObservedError",
+    "Probe",
+    "Probes",
     "Projection",
     "ProjectionCurve",
     "RanksError",
@@ -92,6 +96,7 @@ __all__ = [
     "open_run",
     "participation_ratio",
     "power_law_exponent",
+    "probe",
     "project",
     "projection_curve",
     "rankme",

@@ -32,13 +32,14 @@ def test_a_smoke_run_writes_every_table(tmp_path: Path) -> None:
         "## Growth with the batch",
         "## A call that is skipped",
         "## Default against exact",
+        "## Probes",
     ]
     variants = ["default", "exact", "floor", *(["delve"] if find_spec("delve") else [])]
     for variant in variants:
         # Two rounds of two steps.
         assert f"| {variant} | 4 |" in text
     goals = text.split("## Goals")[1].split("## Memory")[0]
-    assert len([line for line in goals.splitlines() if "| at " in line]) == 8
+    assert len([line for line in goals.splitlines() if "| at " in line]) == 9
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -78,3 +78,13 @@ def test_the_script_of_similarity_compares_two_seeds(tmp_path: Path) -> None:
     said = run_script("similarity.md", tmp_path, blocks=3)
     assert "linear CKA, Sequential and Sequential, 360 samples" in said
     assert "SVCCA, Sequential, 360 samples: each step with the last" in said
+
+
+def test_the_script_of_the_probes_finds_them(tmp_path: Path) -> None:
+    printed = run_script("probes.md", tmp_path)
+    with fathom.open_run(tmp_path / "runs" / "digits") as run:
+        probes = run.probes()
+    assert printed == f"{probes}\n{probes['features.0'].eval_accuracy}\n"
+    assert all(probe.converged for probe in probes)
+    assert min(probe.eval_accuracy for probe in probes) > 0.7
+    assert (tmp_path / "probes.svg").is_file()

@@ -141,7 +141,7 @@ def embed(
     labels: list[Tensor | None] = []
     count = 0
     with ExitStack() as stack:
-        stack.enter_context(same_randomness())
+        stack.enter_context(same_randomness(data))
         stack.enter_context(frozen(model))
         present = _Present()
         stack.enter_context(

@@ -11,6 +11,7 @@ from fathom import __version__
 from fathom.cli.demo import demo
 from fathom.cli.export import export_run
 from fathom.cli.plot import plot
+from fathom.cli.probe import probe_model
 from fathom.cli.report import report_runs
 from fathom.cli.serve import serve
 from fathom.cli.show import show
@@ -30,6 +31,7 @@ app.command("export")(export_run)
 app.command()(plot)
 app.command("report")(report_runs)
 app.command()(serve)
+app.command("probe")(probe_model)
 
 
 @app.callback(invoke_without_command=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # What each plot takes beside the theme.
 _OPTIONS = {
-    "layers": ("step", "phase", "statistic", "threshold"),
+    "layers": ("step", "phase", "statistic", "threshold", "probes"),
     "evolution": ("phase", "statistic", "threshold"),
     "spectrum": ("layer", "step", "phase", "threshold"),
     "metrics": (),
@@ -68,6 +68,9 @@ def plot(
     name: Annotated[
         str | None, typer.Option(help="The name of a similarity. Default: the only one.")
     ] = None,
+    probes: Annotated[
+        bool, typer.Option("--probes", help="Draw the accuracy of probes over the layers.")
+    ] = False,
     theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
 ) -> None:
     """Draw a run, or several over each other, into a file.
@@ -85,6 +88,7 @@ def plot(
         "statistic": statistic,
         "threshold": threshold,
         "name": name,
+        "probes": probes or None,
     }
     given = {name: value for name, value in options.items() if value is not None}
     _check(kind, given, runs=len(runs), theme=theme)

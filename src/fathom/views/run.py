@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from fathom.extras import require
 from fathom.listing import html_listing
 from fathom.markup import html_table
+from fathom.probes import Probes
 from fathom.projections import ProjectionCurve
 from fathom.store.stored import StoredRun
 from fathom.store.timeline import Timeline
 from fathom.views import similarity, step_similarity
 from fathom.views.curves import curves_of
 from fathom.views.kept import kept
+from fathom.views.probed import stored_probes
 from fathom.views.similarity import Similarity
 from fathom.views.step_similarity import SimilarityOverSteps
 
@@ -73,6 +75,22 @@ class Run(StoredRun):
             warning.
         """
         return curves_of(self.path)
+
+    def probes(self, step: int | None = None, *, legacy: bool = False) -> Probes:
+        """Return the probes of a step, as `fathom.probe` stored them.
+
+        Args:
+            step: At which the model was probed; None for the last that has probes.
+            legacy: Those that were fitted with `legacy=True`.
+
+        Returns:
+            One a layer, in execution order.
+
+        Raises:
+            RunNotFoundError: If there are none.
+            DamagedRecordError: If they are not as they were written.
+        """
+        return stored_probes(self.path, step, legacy=legacy)
 
     @property
     def plot(self) -> "Plots":

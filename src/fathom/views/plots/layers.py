@@ -10,15 +10,18 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from fathom.probes import Probes
 from fathom.reading import AVERAGED_KINDS, Readings
 from fathom.snapshot import Snapshot
 from fathom.spectral.table import check_statistic
 from fathom.store.stored import StoredRun
 from fathom.views.look import Look
-from fathom.views.plots.canvas import Canvas, canvas, legend, message
+from fathom.views.plots.canvas import Canvas, canvas, figure_of, legend, message
+from fathom.views.plots.probes import draw_probes, step_and_probes
 from fathom.views.plots.quantities import QUANTITIES
 from fathom.views.plots.series import (
     Style,
+    layers_in_order,
     observed_last,
     phase_of,
     series_of,
@@ -54,6 +57,7 @@ def draw_layers(
     phase: str | None,
     statistic: str,
     threshold: float | None,
+    probes: bool,
     ax: Axes | None,
     theme: str | None,
 ) -> Axes:
@@ -65,6 +69,7 @@ def draw_layers(
         phase: `train` or `eval`; None for the usual one.
         statistic: One of `fathom.STATISTICS`.
         threshold: Fraction of the total variance; None for that of the run.
+        probes: Whether to draw their accuracy too.
         ax: Where to draw.
         theme: `light` or `dark`.
 
@@ -72,7 +77,8 @@ def draw_layers(
         The axes.
     """
     check_statistic(statistic, where=f"{_WHERE}: statistic")
-    layers = _in_order([run.layers for run in runs])
+    layers = layers_in_order([run.layers for run in runs])
+    steps, fitted = step_and_probes(runs, steps, where=_WHERE) if probes else (steps, None)
     on = _canvas(layers, ax=ax, theme=theme)
     series = series_of(runs, steps, look=on.look, where=_WHERE)
     snapshots = [each.run.snapshot(each.step, threshold=threshold) for each in series]
@@ -86,7 +92,7 @@ def draw_layers(
     run_name, step = shared_title(series)
     with_threshold = statistic in {"saturation", "intrinsic_dimension"}
     on.title(run_name, step, phase, threshold_words(runs, threshold) if with_threshold else "")
-    return _draw(on, drawn, snapshots, layers, phase=phase, statistic=statistic)
+    return _draw(on, drawn, snapshots, layers, phase=phase, statistic=statistic, probes=fitted)
 
 
 def draw_snapshot(snapshot: Snapshot, *, phase: str, theme: str | None = None) -> Axes:
@@ -126,6 +132,7 @@ def _draw(
     *,
     phase: str,
     statistic: str,
+    probes: Probes | None = None,
 ) -> Axes:
     axes = on.axes[0]
     for each in drawn:
@@ -141,7 +148,8 @@ def _draw(
     outputs = {layers.index(each.output_layer) for each in snapshots if each.output_layer in layers}
     aside = "output layer, not in the average" if outputs >= {*uncounted} else "not in the average"
     never = {name for each in snapshots for name in each.unobserved if name not in layers}
-    _legend(on, drawn, aside=aside if uncounted else "", never=len(never))
+    accuracies = draw_probes(on, probes, layers, statistic) if probes else []
+    _legend(on, drawn, accuracies, aside=aside if uncounted else "", never=len(never))
     on.settle()
     name_layers(axes.xaxis, layers)
     return axes
@@ -239,9 +247,16 @@ def _uncounted(snapshots: Sequence[Snapshot], layers: Sequence[str], phase: str)
     return [place for place, name in enumerate(layers) if name in seen - counted]
 
 
-def _legend(on: Canvas, drawn: Sequence[_Drawn], *, aside: str, never: int) -> None:
+def _legend(
+    on: Canvas,
+    drawn: Sequence[_Drawn],
+    accuracies: Sequence[tuple[Any, str]],
+    *,
+    aside: str,
+    never: int,
+) -> None:
     ink = on.look.faint
-    entries: list[tuple[Any, str]] = []
+    entries: list[tuple[Any, str]] = [*accuracies]
     for each in drawn:
         style = each.style
         if each.label:
@@ -272,18 +287,8 @@ def _legend(on: Canvas, drawn: Sequence[_Drawn], *, aside: str, never: int) -> N
         entries.append((nothing, "gap: no value"))
     if never:
         entries.append((nothing, f"{never} more never observed"))
-    legend(on.axes[0], on.look, entries, **on.beside)
-
-
-def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:
-    """Merge the layers of runs: what a later one adds stands behind what precedes it there."""
-    merged: list[str] = []
-    for names in lists:
-        place = 0 if {*names} & {*merged} else len(merged)
-        for name in names:
-            if name in merged:
-                place = merged.index(name) + 1
-            else:
-                merged.insert(place, name)
-                place += 1
-    return merged
+    place = on.beside
+    if len(figure_of(on.axes[0]).axes) > 1 and on.own:
+        # Behind the names of an axis to the right.
+        place["bbox_to_anchor"] = (1.1, 1.0)
+    legend(on.axes[0], on.look, entries, **place)

@@ -39,6 +39,7 @@ class Plots:
         phase: str | None = None,
         statistic: str = "saturation",
         threshold: float | None = None,
+        probes: bool = False,
         runs: Sequence[StoredRun] = (),
         ax: Axes | None = None,
         theme: str | None = None,
@@ -53,6 +54,9 @@ class Plots:
             phase: `train` or `eval`; None for eval, or train where that alone was observed.
             statistic: One of `fathom.STATISTICS`.
             threshold: Fraction of the total variance, in (0, 1]; None for that of the run.
+            probes: Draw the accuracy of the step's probes over it, that on held-out samples solid,
+                that on those they were fitted on dashed, and the model's own as a line; of one run
+                at one step, unasked the last that has probes. See `fathom.probe`.
             runs: Further runs, over this one; a layer is the same where it has the same name.
             ax: Where to draw; None for a figure of its own.
             theme: `light` or `dark`.
@@ -62,7 +66,7 @@ class Plots:
 
         Raises:
             ArgumentError: If an argument is outside its rule, or there are more than 14 lines.
-            RunNotFoundError: If a run has no such step.
+            RunNotFoundError: If a run has no such step, or the step no probes.
         """
         return draw_layers(
             (self._run, *runs),
@@ -70,6 +74,7 @@ class Plots:
             phase=phase,
             statistic=statistic,
             threshold=threshold,
+            probes=probes,
             ax=ax,
             theme=theme,
         )

@@ -166,3 +166,24 @@ def threshold_words(runs: Iterable[StoredRun], threshold: float | None) -> str:
 def _whole(steps: int | Iterable[int], *, where: str) -> list[int]:
     some = steps if isinstance(steps, Iterable) else [steps]
     return list(dict.fromkeys(whole_number(step, where=f"{where}: steps") for step in some))
+
+
+def layers_in_order(lists: Sequence[Sequence[str]]) -> list[str]:
+    """Merge the layers of runs: what a later one adds stands behind what precedes it there.
+
+    Args:
+        lists: Of each run, in execution order.
+
+    Returns:
+        Every name once.
+    """
+    merged: list[str] = []
+    for names in lists:
+        place = 0 if {*names} & {*merged} else len(merged)
+        for name in names:
+            if name in merged:
+                place = merged.index(name) + 1
+            else:
+                merged.insert(place, name)
+                place += 1
+    return merged
