@@ -164,7 +164,7 @@ def number(value: Any, *, where: str) -> float:
     """
     try:
         # Text may be that of a number, but is none.
-        plain = None if isinstance(value, str | bytes) else value
+        plain: Any = None if isinstance(value, str | bytes) else value
         return float(plain.detach() if hasattr(plain, "detach") else plain)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ArgumentError(

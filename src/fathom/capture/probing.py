@@ -87,15 +87,7 @@ class Probing:
             ArgumentError: If they are none, or lie outside of the classes. On a GPU to look would
                 hold the training up: there one outside has no class, and the next snapshot warns.
         """
-        if not isinstance(labels, Tensor):
-            try:
-                labels = torch.as_tensor(labels, device="cpu")
-            except (TypeError, ValueError, RuntimeError) as error:
-                raise _refused(f"got {type(labels).__name__}") from error
-        if labels.ndim != 1:
-            raise _refused(f"got shape {tuple(labels.shape)}")
-        if labels.dtype not in _KINDS and labels.numel():
-            raise _refused(f"got {labels.dtype}")
+        labels = _whole_numbers(labels)
         found = labels.detach().to(torch.int64)
         outside = (found != IGNORED) & ((found < 0) | (found >= self.classes))
         if found.device.type == "cpu":
@@ -269,8 +261,21 @@ def _summed(rows: Rows, labels: Tensor, centre: Tensor) -> SampleSums:
     return sums_by_sample(values, centre, keep=keep, owners=rows.owners, samples=len(labels))
 
 
-def _refused(came: str) -> ArgumentError:
-    return ArgumentError(
-        f"Monitor.labels: labels must be whole numbers of shape (b,), one a sample, {came}. "
+def _whole_numbers(labels: object) -> Tensor:
+    came = ""
+    if not isinstance(labels, Tensor):
+        try:
+            labels = torch.as_tensor(labels, device="cpu")
+        except (TypeError, ValueError, RuntimeError):
+            came = type(labels).__name__
+    if isinstance(labels, Tensor):
+        if labels.ndim != 1:
+            came = f"shape {tuple(labels.shape)}"
+        elif labels.dtype in _KINDS or not labels.numel():
+            return labels
+        else:
+            came = f"{labels.dtype}"
+    raise ArgumentError(
+        f"Monitor.labels: labels must be whole numbers of shape (b,), one a sample, got {came}. "
         "Pass the batch's class indices, such as y."
     )

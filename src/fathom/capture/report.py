@@ -124,6 +124,9 @@ def described(output: object) -> str:
 
     Args:
         output: Anything.
+
+    Returns:
+        The type and shape of a tensor; of anything else the class.
     """
     if isinstance(output, torch.Tensor) and not output.is_nested:
         return f"{output.dtype} of shape {tuple(output.shape)}"
