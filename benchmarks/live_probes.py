@@ -19,7 +19,7 @@ _CLASSES = 10
 _TEXT = """\
 Steps in turns, as above: watched as by default, with and without `classes=10` and a call of
 `monitor.labels` a step, with a label an image or a sequence. Beside it the same with `budget=None`.
-To fit the probes of all layers takes the time in the last column, once, at the first call in eval."""
+The last column is what fitting all layers takes, once, at the first call in eval."""
 
 _COLUMNS = (
     "workload",
