@@ -12,6 +12,7 @@ from pathlib import Path
 
 import agreement
 import growth
+import live_probes
 import machine
 import memory
 import probes
@@ -21,7 +22,7 @@ import step_cost
 import torch
 from machine import Device
 from report import Section, page
-from workloads import CUDA_VGG16, CUDA_WORKLOADS, TINY, VGG16, WORKLOADS
+from workloads import CUDA_GPT, CUDA_VGG16, CUDA_WORKLOADS, GPT, TINY, VGG16, WORKLOADS, Workload
 
 HEAD = """\
 # The figures
@@ -42,6 +43,7 @@ def parts(device: Device, words: str) -> Parts:
     return {
         "memory": lambda: [memory.section("VGG16 on a GPU" if cuda else "VGG16", device)],
         "cost": lambda: [step_cost.section(workloads, device)],
+        "live_probes": lambda: [live_probes.section(_probed(cuda), device)],
         "snapshot": lambda: [
             snapshots.section((256, 512, 1024, 2048, 4096), vgg16, device, delve=2048)
         ],
@@ -58,6 +60,11 @@ def parts(device: Device, words: str) -> Parts:
     }
 
 
+def _probed(cuda: bool) -> list[Workload]:
+    """Return a network of images and one of sequences."""
+    return [CUDA_VGG16, CUDA_GPT] if cuda else [VGG16, GPT]
+
+
 def quick_parts(device: Device) -> Parts:
     """Return the same in their smallest form, to see that they run."""
     return {
@@ -65,6 +72,7 @@ def quick_parts(device: Device) -> Parts:
             memory.section("tiny", device, kinds=["training"], names=["unwatched", "exact"])
         ],
         "cost": lambda: [step_cost.section([TINY], device)],
+        "live_probes": lambda: [live_probes.section([TINY], device)],
         "snapshot": lambda: [snapshots.section((8,), TINY, device, delve=8)],
         "growth": lambda: growth.sections((8,), (2,), (4,), device, seconds=0.01),
         "skipped": lambda: [skipped.section(device, rounds=2, block=2)],

@@ -192,6 +192,16 @@ VGG16 = Workload(
     "VGG16, batch 64 at 32×32", vgg16(64), "convolutional", _BATCH, rounds=100, block=2, every=14
 )
 
+GPT = Workload(
+    "GPT, 4 blocks of 256, 8×128 tokens",
+    gpt(4, width=256, heads=8, batch=8, tokens=128),
+    "transformer",
+    _STEP,
+    rounds=100,
+    block=2,
+    every=10,
+)
+
 # 200 steps where the default is judged, as it may read a layer at one call in 256 only. The whole
 # shall end within ten minutes: so the 12 blocks get fewer, and ResNet18, of which a step takes
 # twice that of VGG16, has half its width.
@@ -206,15 +216,7 @@ WORKLOADS = (
         block=2,
         every=12,
     ),
-    Workload(
-        "GPT, 4 blocks of 256, 8×128 tokens",
-        gpt(4, width=256, heads=8, batch=8, tokens=128),
-        "transformer",
-        _STEP,
-        rounds=100,
-        block=2,
-        every=10,
-    ),
+    GPT,
     Workload(
         "GPT, 12 blocks of 256, 8×128 tokens",
         gpt(12, width=256, heads=8, batch=8, tokens=128),
@@ -242,6 +244,16 @@ CUDA_VGG16 = Workload(
     "VGG16, batch 256 at 32×32", vgg16(256), "convolutional", _BATCH, rounds=20, block=20, every=4
 )
 
+CUDA_GPT = Workload(
+    "GPT-2 small without its head, 256×128 tokens",
+    gpt(12, width=768, heads=12, batch=256, tokens=128),
+    "transformer",
+    _STEP,
+    rounds=10,
+    block=20,
+    every=5,
+)
+
 CUDA_WORKLOADS = (
     CUDA_VGG16,
     Workload(
@@ -253,15 +265,7 @@ CUDA_WORKLOADS = (
         block=20,
         every=5,
     ),
-    Workload(
-        "GPT-2 small without its head, 256×128 tokens",
-        gpt(12, width=768, heads=12, batch=256, tokens=128),
-        "transformer",
-        _STEP,
-        rounds=10,
-        block=20,
-        every=5,
-    ),
+    CUDA_GPT,
 )
 
 TINY = Workload("CNN, tiny", tiny, "convolutional", _BATCH, rounds=2, block=2)

@@ -95,3 +95,16 @@ def _positive_shares(values: ArrayLike) -> Array:
     array = np.asarray(values, dtype=np.float64)
     array = array[array > 0]
     return np.asarray(array / array.sum())
+
+
+def oas_of_classes(rows: ArrayLike, classes: ArrayLike) -> float:
+    """The shrinkage of the covariance within classes by OAS (Chen et al. 2010, equation 23)."""
+    values, labels = _float64(rows), np.asarray(classes)
+    within = np.zeros((values.shape[1], values.shape[1]))
+    for each in np.unique(labels):
+        apart = values[labels == each] - values[labels == each].mean(axis=0)
+        within += apart.T @ apart / len(values)
+    n, d = values.shape
+    squares, trace = np.trace(within @ within), np.trace(within)
+    above = (1 - 2 / d) * squares + trace**2
+    return float(min(1.0, above / ((n + 1 - 2 / d) * (squares - trace**2 / d))))

@@ -47,6 +47,7 @@ def watch(
     statistics: Sequence[str] = (),
     keep: str = "spectrum",
     ranks: str = "all",
+    classes: int | None = None,
     sinks: Sequence[Sink] = (),
     progress: bool = False,
     resume: bool = False,
@@ -86,6 +87,9 @@ def watch(
         keep: `spectrum`, or `covariance` to keep covariance matrices in the run too, of all layers
             that are not sketched.
         ranks: `all` processes of the default process group together, or each its `own` rows alone.
+        classes: Have a live probe of every layer that is not sketched: with `monitor.labels(y)`
+            before each call, y from 0 to `classes` - 1, a linear classifier of the train phase's
+            rows is scored on the eval phase's. See docs/live-probes.md.
         sinks: Other places for the numbers: objects with `write(snapshot)` and `close()`.
         progress: Show the last snapshot in one line on standard error, on rank 0: in a terminal its
             bottom line, under all that is printed; in a notebook a line that is replaced; else a
@@ -126,6 +130,7 @@ def watch(
             statistics=names_of(statistics),
             keep=keep,
             ranks=ranks,
+            classes=classes,
         )
         if keep == "covariance" and run is None and meeting.rank == 0:
             raise ArgumentError(

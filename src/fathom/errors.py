@@ -29,7 +29,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from operator import index
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 
 class FathomError(Exception):
@@ -147,6 +147,30 @@ def whole_number(value: object, *, where: str) -> int:
             "the number of the training step."
         )
     return number
+
+
+def number(value: Any, *, where: str) -> float:
+    """Refuse what is no single number.
+
+    Args:
+        value: What came: a number of Python, or an array or a tensor of one element.
+        where: The function and argument, for the message.
+
+    Returns:
+        The value as a float.
+
+    Raises:
+        ArgumentError: If it is none.
+    """
+    try:
+        # Text may be that of a number, but is none.
+        plain: Any = None if isinstance(value, str | bytes) else value
+        return float(plain.detach() if hasattr(plain, "detach") else plain)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise ArgumentError(
+            f"{where} must be a number or a tensor of one element, got {value!r}. "
+            "Pass a number; reduce a tensor first, such as with .mean()."
+        ) from error
 
 
 class _Collecting(threading.local):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fathom.markup import Bar, Number, html_table
+from fathom.markup import Bar, Cell, Number, html_table
 from fathom.reading import Reading
 
 Row = dict[str, Any]
@@ -33,7 +33,8 @@ def layer_rows(readings: Mapping[str, Reading], *, sort: str = "order") -> list[
 
     Returns:
         Rows with layer, kind, width, intrinsic_dimension, at_least, saturation, sketched, captured,
-        rows, rows_per_width, status, samples, calls, dropped and padded.
+        rows, rows_per_width, status, samples, calls, dropped, padded, probe_accuracy and
+        probe_samples.
     """
     rows = [
         {
@@ -52,6 +53,8 @@ def layer_rows(readings: Mapping[str, Reading], *, sort: str = "order") -> list[
             "calls": reading.calls,
             "dropped": reading.dropped,
             "padded": reading.padded,
+            "probe_accuracy": reading.probe_accuracy,
+            "probe_samples": reading.probe_samples,
         }
         for name, reading in readings.items()
     ]
@@ -68,6 +71,11 @@ def dimension_text(row: Row) -> str:
 def is_beyond(row: Row) -> bool:
     """Tell whether there is a dimension, but a sketch does not tell it."""
     return bool(row["sketched"] and row["rows"] and math.isnan(row["intrinsic_dimension"]))
+
+
+def has_probes(rows: Sequence[Row]) -> bool:
+    """Tell whether a table of rows has a column for the accuracy of probes."""
+    return any(row["probe_samples"] for row in rows)
 
 
 def count_text(count: float) -> str:
@@ -91,7 +99,8 @@ def html_listing(readings: Mapping[str, Reading], *, title: str, notes: Sequence
     Returns:
         HTML that needs nothing from outside.
     """
-    rows = [
+    rows = layer_rows(readings)
+    cells: list[Sequence[Cell]] = [
         (
             row["layer"],
             row["kind"],
@@ -101,7 +110,13 @@ def html_listing(readings: Mapping[str, Reading], *, title: str, notes: Sequence
             Number(count_text(row["rows_per_width"])),
             row["status"],
         )
-        for row in layer_rows(readings)
+        for row in rows
     ]
-    head = ("layer", "kind", "width", "dimension", "saturation", "rows/width", "status")
-    return html_table(head, rows, title=title, notes=notes)
+    head = ["layer", "kind", "width", "dimension", "saturation", "rows/width", "status"]
+    if has_probes(rows):
+        head.append("probe")
+        cells = [
+            [*cell, Number(number_text(row["probe_accuracy"], ".3f"))]
+            for cell, row in zip(cells, rows, strict=True)
+        ]
+    return html_table(head, cells, title=title, notes=notes)

@@ -7,7 +7,7 @@ from fathom.background import Background, Work
 from fathom.capture.window import Window
 from fathom.distributed.merging import Key, Merged, Ranks
 from fathom.errors import RanksError, warn
-from fathom.reading import PHASES, LayerFacts, Reading, Readings
+from fathom.reading import PHASES, LayerFacts, ProbeScore, Reading, Readings
 from fathom.recorder import Recorder
 from fathom.settings import Settings
 from fathom.snapshot import Measured, Snapshot
@@ -24,6 +24,7 @@ class Measurement:
         gathered: What this process has, by layer and phase; used up by `measure`.
         disabled: Layers that could not be read, with the reason.
         unseen: Why nothing was seen of other layers.
+        unprobed: Why rows of some layers in eval were not scored by a probe.
         output_layer: As in `Snapshot`.
         settings: How the layers are measured.
         ranks: With whom the moments are merged.
@@ -39,6 +40,7 @@ class Measurement:
     output_layer: str | None
     settings: Settings
     ranks: Ranks
+    unprobed: Mapping[str, str] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
     lost: bool = False
     _merged: Merged = field(default_factory=Merged)
@@ -89,13 +91,18 @@ class Measurement:
             for phase in PHASES:
                 key = facts.name, phase
                 if key in self._merged.spectra and facts.name not in self.disabled:
-                    spectrum = self._merged.spectra[key]
+                    spectrum, counts = self._merged.spectra[key], self._merged.counts[key]
+                    unprobed = "" if phase == "train" else self.unprobed.get(facts.name, "")
                     phases[phase][facts.name] = Reading(
                         layer=replace(facts, width=spectrum.width),
                         phase=phase,
                         spectrum=spectrum,
                         threshold=self.settings.threshold,
-                        **self._merged.counts[key]._asdict(),
+                        samples=counts.samples,
+                        calls=counts.calls,
+                        dropped=counts.dropped,
+                        padded=counts.padded,
+                        probe=ProbeScore.of(counts, "" if counts.probed else unprobed),
                     )
         seen = {*phases["train"], *phases["eval"], *self.disabled}
         unobserved = tuple(each.name for each in self.facts if each.name not in seen)
@@ -168,6 +175,7 @@ def handed_over(windows: Iterable[Window]) -> dict[Key, Gathered]:
             samples=each.samples,
             calls=each.calls,
             padded=int(each.padded),
+            hits=None if each.hits is None else each.hits.cpu(),
         )
     return gathered
 

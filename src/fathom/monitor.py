@@ -2,12 +2,11 @@
 
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Self, SupportsFloat, SupportsIndex
 
-import torch
 from torch import Tensor
 
 from fathom.background import Background
@@ -15,12 +14,22 @@ from fathom.capture.attachment import Attachment
 from fathom.capture.capture import Capture
 from fathom.capture.description import watched_html, watched_table
 from fathom.capture.masks import given_masks
+from fathom.capture.pause import Pause
+from fathom.capture.probing import give
 from fathom.capture.report import Reports
 from fathom.distributed.agreement import Word, agreed
 from fathom.distributed.meeting import processes
 from fathom.distributed.merging import Alone, Ranks
 from fathom.distributed.place import of_this_place, with_place
-from fathom.errors import ArgumentError, ClosedError, RanksError, choose, warn, whole_number
+from fathom.errors import (
+    ArgumentError,
+    ClosedError,
+    RanksError,
+    choose,
+    number,
+    warn,
+    whole_number,
+)
 from fathom.measurement import Measurement, begun, handed_over, tell_of_lost_ranks
 from fathom.reading import PHASES
 from fathom.recorder import Recorder
@@ -122,13 +131,18 @@ class Monitor:
             return self._take(step, metrics)
 
     def _take(self, step: SupportsIndex, metrics: Mapping[str, SupportsFloat]) -> Snapshot:
+        probing = self._capture.probing
         try:
             word = Word(
                 step=self._checked(step),
-                metrics={name: _number(name, value) for name, value in metrics.items()},
+                metrics={
+                    name: number(value, where=f"snapshot: {name}")
+                    for name, value in metrics.items()
+                },
                 order=self._capture.order,
                 disabled=dict(self._capture.disabled),
                 unseen=self._capture.unseen(),
+                unprobed={} if probing is None else dict(probing.reasons),
             )
         except ArgumentError as error:
             with suppress(RanksError):
@@ -147,6 +161,7 @@ class Monitor:
             gathered=handed_over(self._capture.take()),
             disabled=dict(self._capture.disabled),
             unseen=word.unseen,
+            unprobed=word.unprobed,
             output_layer=self._capture.output_layer,
             settings=self.settings,
             ranks=self._ranks,
@@ -238,15 +253,27 @@ class Monitor:
         """
         self._capture.mask(given_masks(mask, decoder))
 
-    def pause(self) -> "_Pause":
+    def labels(self, labels: Tensor | Sequence[int]) -> None:
+        """Say the classes of the next batch's samples, for the live probes of `watch(classes=...)`.
+
+        They hold until the end of the model's next call in this thread. Give them in train, from
+        which probes learn, and in eval, where they are scored.
+
+        Args:
+            labels: (b,) whole numbers from 0 to classes - 1, one a sample; -100 for none.
+
+        Raises:
+            ArgumentError: If they are none, or `watch` was not told of classes.
+        """
+        give(labels, self._capture.probing)
+
+    def pause(self) -> Pause:
         """Record nothing until `resume()`, or until the end of the `with` block.
 
         Returns:
             A context manager that resumes, for `with monitor.pause(): ...`.
         """
-        pause = _Pause(self, was_active=self._capture.active)
-        self._capture.active = False
-        return pause
+        return Pause(self._capture)
 
     def resume(self) -> None:
         """Record again."""
@@ -301,13 +328,13 @@ class Monitor:
         return watched if last is None or not last.done else last._repr_html_() + watched
 
     def _checked(self, step: SupportsIndex) -> int:
-        number = whole_number(step, where="snapshot: step")
-        if self._last_step is not None and number <= self._last_step:
+        counted = whole_number(step, where="snapshot: step")
+        if self._last_step is not None and counted <= self._last_step:
             raise ArgumentError(
                 f"snapshot: step must come after {self._last_step}, the last one recorded, got "
-                f"{number}. Take one snapshot a step, for both phases together."
+                f"{counted}. Take one snapshot a step, for both phases together."
             )
-        return number
+        return counted
 
     def _tell_of_others(self) -> None:
         """Say once that other processes came after `watch`, whose rows do not count."""
@@ -320,33 +347,6 @@ class Monitor:
                     "rows do not count. Call watch after it, or watch each process alone, with "
                     'ranks="own".'
                 )
-
-
-class _Pause:
-    """Ends a pause when its `with` block ends."""
-
-    def __init__(self, monitor: Monitor, *, was_active: bool):
-        self._monitor = monitor
-        self._was_active = was_active
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *exception: object) -> None:
-        if self._was_active:
-            self._monitor.resume()
-
-
-def _number(name: str, value: object) -> float:
-    try:
-        if isinstance(value, str | bytes):
-            raise TypeError("it is text")
-        return float(value.detach() if isinstance(value, torch.Tensor) else value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise ArgumentError(
-            f"snapshot: {name} must be a number or a tensor of one element, got {value!r}. "
-            "Pass a number; reduce a tensor first, such as with .mean()."
-        ) from error
 
 
 def _release(

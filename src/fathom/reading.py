@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from torch import Tensor
 
 from fathom.errors import NotObservedError
+from fathom.spectral.gathered import Counts
 from fathom.spectral.spectrum import Spectrum
 from fathom.spectral.table import Statistics
 
@@ -37,6 +38,32 @@ class LayerFacts:
     aliases: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ProbeScore:
+    """How well a linear classifier of a layer's rows did, or why there was none.
+
+    Attributes:
+        accuracy: The share of the samples that it classified right, in [0, 1]; nan without any.
+        samples: How many it classified.
+        reason: Why there is no accuracy, where probes were asked for.
+    """
+
+    accuracy: float = math.nan
+    samples: int = 0
+    reason: str = ""
+
+    @classmethod
+    def of(cls, counts: Counts, reason: str) -> Self:
+        """Return what was found.
+
+        Args:
+            counts: Of one layer and phase, of all ranks.
+            reason: Why some rows were not scored.
+        """
+        accuracy = counts.hits / counts.tries if counts.tries else math.nan
+        return cls(accuracy, counts.probed, reason)
+
+
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Reading:
     """One layer in one phase at one step.
@@ -51,6 +78,7 @@ class Reading:
         dropped: Rows left out because they held a NaN or an infinity.
         padded: Rows left out because they are padding.
         threshold: Fraction of the variance that intrinsic dimension and saturation stand for.
+        probe: Of the live probe, in eval.
     """
 
     layer: LayerFacts
@@ -61,6 +89,7 @@ class Reading:
     dropped: int
     threshold: float
     padded: int = 0
+    probe: ProbeScore = ProbeScore()
 
     @property
     def eigenvalues(self) -> Tensor:
@@ -120,6 +149,16 @@ class Reading:
         """`provisional`, `settling`, `settled` or `coarse`, as `Spectrum.status` says."""
         return self.spectrum.status
 
+    @property
+    def probe_accuracy(self) -> float:
+        """The share of the samples that the live probe classified right; nan where it had none."""
+        return self.probe.accuracy
+
+    @property
+    def probe_samples(self) -> int:
+        """How many samples the live probe classified."""
+        return self.probe.samples
+
     def __repr__(self) -> str:
         """Say the main numbers in a line."""
         dimension: object = self.intrinsic_dimension
@@ -130,6 +169,7 @@ class Reading:
             f"{dimension} of {self.width}, saturation {self.saturation:.3f}, "
             f"{self.rows_per_width:.1f} rows per width, {self.status}"
             f"{f', sketched, {self.captured:.1%} captured' if self.sketched else ''}"
+            f"{f', probe {self.probe_accuracy:.3f}' if self.probe_samples else ''}"
             f"{f', {self.dropped} rows dropped' if self.dropped else ''})"
         )
 

@@ -33,6 +33,7 @@ class Settings:
         statistics: Statistics to measure that eigenvalues alone do not give: `rankme`.
         keep: What the run keeps of a reading, one of `KEEP`.
         ranks: Whose rows count where many processes train, one of `RANKS`.
+        classes: How many classes the labels of live probes have; None for no probes.
     """
 
     conv: str = "positions"
@@ -46,6 +47,7 @@ class Settings:
     statistics: tuple[str, ...] = ()
     keep: str = "spectrum"
     ranks: str = "all"
+    classes: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is outside its rule, with `watch` named as the place.
@@ -62,6 +64,12 @@ class Settings:
             check_statistic(name, where="watch: statistics")
         _check_count("every", self.every, fix="Pass 1 for every step.")
         _check_count("max_width", self.max_width, fix="Pass 4096, the default.")
+        if self.classes is not None:
+            _check_count("classes", self.classes, fix="Pass the number of classes, such as 10.")
+            if self.classes == 1:
+                raise ArgumentError(
+                    "watch: classes must be at least 2, got 1. Pass the number of classes."
+                )
         if self.max_width > WIDEST_MATRIX:
             raise ArgumentError(
                 f"watch: max_width must be at most {WIDEST_MATRIX:,}, where a matrix takes 2 GiB, "

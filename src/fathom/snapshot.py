@@ -209,6 +209,8 @@ class Snapshot(_Awaited):
         if beyond := [row for row in layer_rows(readings) if is_beyond(row)]:
             names = ", ".join(f"{row['layer']} ({row['captured']:.1%} captured)" for row in beyond)
             lines.append(f"sketched: {names}: the dimension is not known, > is a lower bound")
+        unprobed = {name: reading.probe.reason for name, reading in readings.items()}
+        lines += [f"no probe: {names}: {why}" for why, names in by_reason(unprobed) if why]
         for name, reading in readings.items():
             if reading.dropped:
                 lines.append(f"{name}: {reading.dropped} rows with NaN or infinity were left out")

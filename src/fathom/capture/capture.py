@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fathom.capture.attachment import Attachment
+from fathom.capture.current import Current
 from fathom.capture.hooks import (
     BeginHook,
     EndHook,
@@ -22,7 +23,8 @@ from fathom.capture.layers import Layer, known_layers, parts_with_masks
 from fathom.capture.masks import Call, Mask, Masks, argument_names, told_of_misfit
 from fathom.capture.modes import is_real, is_recomputing, is_transformed, unseen_by_modes
 from fathom.capture.modules import modules_by_name
-from fathom.capture.report import Reports, report_of, unseen
+from fathom.capture.probing import Probing
+from fathom.capture.report import Reports, described, report_of, unseen
 from fathom.capture.sampling import Sampler
 from fathom.capture.sharded import refuse_part, tensor_parallel
 from fathom.capture.state import State, state_of, windows_of
@@ -31,24 +33,6 @@ from fathom.errors import ArgumentError, warn
 from fathom.reading import AVERAGED_KINDS, PHASES, LayerFacts, Phase
 from fathom.settings import Settings
 from fathom.spectral.moments import Moments
-
-
-class Current(threading.local):
-    """The present call of the root, in one thread.
-
-    Attributes:
-        masks: Among its arguments.
-        observing: Whether it is observed; None outside of one.
-        missed: Where layers that are called put their names, if nothing of this call is read.
-        inside: As in `Call`.
-        part: As in `Call`.
-    """
-
-    masks = Masks()
-    observing: bool | None = None
-    missed: dict[str, None] | None = None
-    inside = False
-    part: int | None = None
 
 
 class Capture:
@@ -87,6 +71,7 @@ class Capture:
         self._widths: dict[str, int] = {}
         self._steps: dict[Phase, int] = dict.fromkeys(PHASES, 0)
         self._taken = 0
+        self.probing = None if settings.classes is None else Probing(settings.classes)
         try:
             self._attach()
         except BaseException:
@@ -122,6 +107,8 @@ class Capture:
             self._steps = dict.fromkeys(PHASES, 0)
             self._taken += 1
             self._missed.clear()
+            if self.probing is not None:
+                self.probing.taken(taken)
         return taken
 
     @property
@@ -206,6 +193,8 @@ class Capture:
             self._taken = taken
             self._windows = {(each.layer.facts.name, each.phase): each for each in windows}
             self._steps = {phase: int(inside["steps"].get(phase, 0)) for phase in PHASES}
+            if self.probing is not None:
+                self.probing.loaded(windows)
             places = sorted(inside["order"], key=lambda name: int(inside["order"][name]))
             self._order = dict.fromkeys([*places, *self._order])
 
@@ -244,6 +233,8 @@ class Capture:
             for name in current.missed or ():
                 self._order.setdefault(name)
             current.masks, current.observing, current.missed = Masks(), None, None
+            if self.probing is not None:
+                self.probing.forget()
 
     def called(self, name: str) -> None:
         """Note the place in the execution order of a layer that is not watched.
@@ -324,12 +315,15 @@ class Capture:
                 if is_real(tensor):
                     if mask is not None and not self._told_of_mask:
                         self._told_of_mask = told_of_misfit(mask, tensor, layer.facts)
-                    window.add(tensor, None if mask is None else mask.real(), self._settings)
+                    real = None if mask is None else mask.real()
+                    window.add(tensor, real, self._settings, self.probing)
         except Exception as error:  # noqa: BLE001 - nothing of ours may end the training
             self.disable(name, f"{type(error).__name__}: {error}", output)
         except BaseException:
             # Interrupted half-way, with Ctrl-C: these moments are wrong and go.
             self._windows.pop((name, window.phase), None)
+            if self.probing is not None:
+                self.probing.drop(window)
             raise
         if window.moments is not None:
             self._widths[name] = window.moments.width
@@ -378,7 +372,7 @@ class Capture:
         self.switch_off({name: reason})
         came = ""
         if output is not None:
-            came = f" Its output was {_described(output)}."
+            came = f" Its output was {described(output)}."
         warn(
             f"fathom: layer {name} can no longer be read and is switched off; training goes on."
             f"{came} {reason}"
@@ -397,7 +391,8 @@ class Capture:
 
     def _attach(self) -> None:
         root, call, attachment = self._model, self._call, self.attachment
-        counts = self._settings.every > 1
+        # Who holds labels has to hear of the end of each call, in compiled models too.
+        counts = self._settings.every > 1 or self.probing is not None
         begin = BeginHook(self, self._token, call, argument_names(root), counts=counts)
         attachment.before(root, begin)
         for part, side in parts_with_masks(root):
@@ -412,9 +407,3 @@ class Capture:
             first = FirstCallHook(self, self._token, name)
             first.handle = attachment.after(modules[name], first)
         attachment.after(root, EndHook(self, self._token, call, counts=counts), always=True)
-
-
-def _described(output: object) -> str:
-    if isinstance(output, torch.Tensor) and not output.is_nested:
-        return f"{output.dtype} of shape {tuple(output.shape)}"
-    return type(output).__name__

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from fathom.capture.layers import is_inside_attention
@@ -116,3 +117,17 @@ def unseen(
             "nn.MultiheadAttention uses its weight without a call; watch the attention itself",
         )
     return "not called", "no call of its module since the last snapshot; other uses are not seen"
+
+
+def described(output: object) -> str:
+    """Say in a few words what a layer returned.
+
+    Args:
+        output: Anything.
+
+    Returns:
+        The type and shape of a tensor; of anything else the class.
+    """
+    if isinstance(output, torch.Tensor) and not output.is_nested:
+        return f"{output.dtype} of shape {tuple(output.shape)}"
+    return type(output).__name__

@@ -29,6 +29,9 @@ class Rows(NamedTuple):
         keep: (n,) or (b, *space) bool, the rows that are no padding; None for all.
         batch_axis: Where samples lie in `values`.
         gathered: How many numbers were read already to make them; 0 where they are only a view.
+        owners: (n,) int64, the sample of each row, where samples do not lie along an axis.
+        labels: The class of each sample, where it was given: along `batch_axis`, or as `owners`
+            counts them.
     """
 
     values: Tensor
@@ -36,6 +39,8 @@ class Rows(NamedTuple):
     keep: Tensor | None = None
     batch_axis: int = 0
     gathered: int = 0
+    owners: Tensor | None = None
+    labels: Tensor | None = None
 
 
 Reader = Callable[[Any, int | None, Tensor | None], Rows]
@@ -56,7 +61,23 @@ def first_samples(rows: Rows, limit: int | None) -> Rows:
         return rows
     keep = None if rows.keep is None else _first(rows.keep, rows.batch_axis, limit)
     values = _first(rows.values, rows.batch_axis, limit)
-    return rows._replace(values=values, keep=keep, samples=min(rows.samples, limit))
+    rows = rows._replace(values=values, keep=keep, samples=min(rows.samples, limit))
+    return of_samples(rows, slice(limit))
+
+
+def of_samples(rows: Rows, part: slice) -> Rows:
+    """Return rows with what is known of their samples, after a part of these was taken.
+
+    Args:
+        rows: With the values of that part already.
+        part: Along the batch axis.
+
+    Returns:
+        The owners and the labels of the same part.
+    """
+    if rows.owners is not None:
+        return rows._replace(owners=rows.owners[part])
+    return rows if rows.labels is None else rows._replace(labels=rows.labels[part])
 
 
 def main_output(output: Any) -> Any:
@@ -134,7 +155,9 @@ def features_last(
         # Sequences of their true lengths, as torch's own transformer passes them on.
         parts = tensor.unbind()[:limit]
         values = torch.cat(parts)
-        return Rows(values, len(parts), gathered=values.numel())
+        lengths = torch.tensor([len(part) for part in parts], device="cpu")
+        owners = torch.arange(len(parts), device="cpu").repeat_interleave(lengths)
+        return Rows(values, len(parts), gathered=values.numel(), owners=owners)
     if tensor.ndim == 0 or tensor.shape[-1] == 0:
         raise ShapeError(
             f"rows: output must have shape (..., d) with d >= 1, got {tuple(tensor.shape)}."
@@ -250,7 +273,9 @@ def _packed(sequence: PackedSequence, limit: int | None, timesteps: str) -> Rows
         following = torch.cat([sizes[1:], sizes.new_zeros(1)])
         kept &= place >= following.repeat_interleave(sizes)
     values = sequence.data
-    return Rows(values if kept.all() else values[kept.to(values.device)], samples)
+    if kept.all():
+        return Rows(values, samples, owners=place)
+    return Rows(values[kept.to(values.device)], samples, owners=place[kept])
 
 
 def _tensor(tensor: Any) -> Tensor:

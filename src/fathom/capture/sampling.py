@@ -11,7 +11,7 @@ from math import ceil, prod
 from random import Random
 from typing import NamedTuple, Self
 
-from fathom.capture.rows import Rows
+from fathom.capture.rows import Rows, of_samples
 from fathom.spectral.sketch import COLUMNS
 
 
@@ -220,6 +220,7 @@ class Sampler:
         if plan is None or len(plan.strides) != values.ndim - 1 or _outgrown(plan, rows):
             plan = self.plan = plan_of(rows, arithmetic, self.budget, sketched=sketched)
         part = tuple(slice(self._draw.randrange(each), None, each) for each in plan.strides)
+        rows = of_samples(rows, part[rows.batch_axis])
         # Packed sequences have rows of all samples on one axis, and some of most are read.
         if values.shape[rows.batch_axis] == rows.samples:
             taken = range(rows.samples)[part[rows.batch_axis]]

@@ -10,6 +10,7 @@ from fathom.capture.sampling import Sampler
 from fathom.capture.window import Window
 from fathom.errors import ArgumentError, ShapeError
 from fathom.reading import PHASES, Phase
+from fathom.spectral.classes import ClassSums
 from fathom.spectral.moments import Moments
 from fathom.spectral.sketch import Sketch
 
@@ -29,6 +30,7 @@ _SKETCH = {
     "read": 0,
 }
 _PENDING = {"shift": 1, "product": 2, "total": 1, "rows": 0, "limit": 0, "weight": 0}
+_CLASSES = ("centre", "counts", "sums")
 _NUMBERS = ("resolution", "samples", "calls", "skipped", "padded")
 
 
@@ -50,6 +52,11 @@ def state_of(windows: Iterable[Window]) -> State:
             state[f"{key}/{part}"] = torch.as_tensor(number, dtype=kind, device="cpu").clone()
         if window.sampler is not None:
             state[f"{key}/sampler"] = torch.tensor(window.sampler.numbers(), device="cpu")
+        if window.hits is not None:
+            state[f"{key}/hits"] = window.hits.clone()
+        if window.classes is not None:
+            sums = window.classes.state()
+            state |= {f"{key}/classes_{part}": each for part, each in sums.items()}
         if window.moments is not None:
             state |= {f"{key}/{part}": each for part, each in window.moments.state().items()}
     return state
@@ -108,6 +115,7 @@ def _window(layer: Layer, phase: str, parts: Mapping[str, Tensor]) -> Window:
                 "This state is of another model."
             )
         moments = _moments(layer, found, parts)
+    hits = parts.get("hits")
     return Window(
         layer=layer,
         phase="train" if phase == "train" else "eval",
@@ -117,6 +125,8 @@ def _window(layer: Layer, phase: str, parts: Mapping[str, Tensor]) -> Window:
         calls=int(parts["calls"]),
         skipped=int(parts["skipped"]),
         padded=int(parts["padded"]),
+        classes=None if moments is None else _class_sums(moments, parts),
+        hits=None if hits is None or moments is None else hits.clone().to(moments.mean.device),
     )
 
 
@@ -131,6 +141,21 @@ def _moments(layer: Layer, width: int, parts: Mapping[str, Tensor]) -> Moments |
                 f"{tuple(parts[part].shape)}. Pass what Monitor.state_dict() returned."
             )
     return kind.of_state(parts, device=layer.home())
+
+
+def _class_sums(moments: Moments | Sketch, parts: Mapping[str, Tensor]) -> ClassSums | None:
+    found = {part: parts[key] for part in _CLASSES if (key := f"classes_{part}") in parts}
+    if not found:
+        return None
+    classes = found["counts"].numel() if "counts" in found else 0
+    shapes = {"centre": (moments.width,), "counts": (classes,), "sums": (classes, moments.width)}
+    if shapes != {part: tuple(each.shape) for part, each in found.items()}:
+        raise ShapeError(
+            f"load_state_dict: sums of classes must have shapes {shapes}, got "
+            f"{ {part: tuple(each.shape) for part, each in found.items()} }. "
+            "Pass what Monitor.state_dict() returned."
+        )
+    return ClassSums.of_state(found, device=moments.mean.device)
 
 
 def _parts_of(state: Mapping[str, Tensor]) -> dict[str, int]:

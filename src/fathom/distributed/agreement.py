@@ -14,6 +14,7 @@ class Word(NamedTuple):
         order: The layers that were called, in the order of their first calls.
         disabled: Layers that could not be read, with the reason.
         unseen: Why nothing was seen of other layers.
+        unprobed: Why rows of some layers in eval were not scored by a probe.
     """
 
     step: int
@@ -21,6 +22,7 @@ class Word(NamedTuple):
     order: list[str]
     disabled: dict[str, str]
     unseen: dict[str, str]
+    unprobed: dict[str, str]
 
 
 def agreed(said: list[Word | str]) -> Word:
@@ -51,11 +53,13 @@ def agreed(said: list[Word | str]) -> Word:
         )
     disabled: dict[str, str] = {}
     unseen: dict[str, str] = {}
+    unprobed: dict[str, str] = {}
     for word in reversed(words):
         disabled |= word.disabled
         unseen |= word.unseen
+        unprobed |= word.unprobed
     order = dict.fromkeys(name for word in words for name in word.order)
-    return words[0]._replace(order=list(order), disabled=disabled, unseen=unseen)
+    return words[0]._replace(order=list(order), disabled=disabled, unseen=unseen, unprobed=unprobed)
 
 
 def refuse_mismatch(said: list[dict[str, Any]]) -> None:

@@ -22,9 +22,10 @@ def numbers_of(
         metrics: The user's own numbers too.
 
     Returns:
-        `fathom/eval/saturation/features.3` for a layer, `fathom/eval/average_saturation` for a
-        phase and `fathom/metrics/loss` for a metric. What is not known, nan or infinite, is left
-        out: a dashboard would draw it as a number.
+        `fathom/eval/saturation/features.3` for a layer, with `probe_accuracy` where a live probe
+        was scored, `fathom/eval/average_saturation` for a phase and `fathom/metrics/loss` for a
+        metric. What is not known, nan or infinite, is left out: a dashboard would draw it as a
+        number.
     """
     found: dict[str, float] = {}
     for phase in PHASES:
@@ -34,6 +35,7 @@ def numbers_of(
             for statistic in statistics:
                 key = f"fathom/{phase}/{statistic}/{name or '(model)'}"
                 found[key] = float(values.get(statistic, math.nan))
+            found[f"fathom/{phase}/probe_accuracy/{name or '(model)'}"] = reading.probe_accuracy
     if metrics:
         found |= {f"fathom/metrics/{name}": value for name, value in snapshot.metrics.items()}
     return {name: value for name, value in found.items() if math.isfinite(value)}

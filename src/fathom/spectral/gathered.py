@@ -20,12 +20,18 @@ class Counts(NamedTuple):
         calls: Calls that were read.
         dropped: Rows left out because they held a NaN or an infinity.
         padded: Rows left out because they are padding.
+        hits: Samples that a probe classified right, each as often as it counts.
+        tries: Samples that it classified, as often.
+        probed: Samples that it classified, each once.
     """
 
     samples: int
     calls: int
     dropped: int
     padded: int
+    hits: int = 0
+    tries: int = 0
+    probed: int = 0
 
 
 def is_sketched(width: int, *, max_width: int) -> bool:
@@ -68,6 +74,7 @@ class Gathered:
         samples: Samples behind the rows.
         calls: Calls that were read.
         padded: Rows left out because they are padding; a tensor where to look would cost.
+        hits: (3,) int64, `hits`, `tries` and `probed` of `Counts`; None where no probe was scored.
     """
 
     moments: Moments | Sketch | None = None
@@ -75,8 +82,10 @@ class Gathered:
     samples: int = 0
     calls: int = 0
     padded: Tensor | int = 0
+    hits: Tensor | None = None
 
     def counts(self) -> Counts:
         """Return the counts, as they are on the CPU."""
         dropped = 0 if self.moments is None else int(self.moments.dropped)
-        return Counts(self.samples, self.calls, dropped, int(self.padded))
+        probed = () if self.hits is None else self.hits.tolist()
+        return Counts(self.samples, self.calls, dropped, int(self.padded), *probed)

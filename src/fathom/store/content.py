@@ -11,7 +11,7 @@ import numpy as np
 from fathom.errors import DamagedRecordError
 from fathom.reading import PHASES
 from fathom.store.records import unpacked, unsealed
-from fathom.store.summary import STATUSES, SUMMARY
+from fathom.store.summary import STATUSES, SUMMARIES
 
 Key = tuple[object, ...]
 
@@ -58,7 +58,7 @@ def _fault(key: Key, body: object, blob: Any) -> str:
             return f"{rule.words} in {name}, got {_SHORT.repr(body[name])}"
     if kind == "spectrum" and not _is_spectrum(blob):
         return f"eigenvalues, got {len(blob)} bytes that are none"
-    if kind == "summary" and not _is_summary(blob):
+    if kind in SUMMARIES and not _is_summary(str(kind), blob):
         return f"numbers of readings, got {len(blob)} bytes that are none"
     return ""
 
@@ -112,6 +112,17 @@ def _is_remainder(value: object) -> bool:
     )
 
 
+def _is_probe(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"accuracy", "samples"}
+        and _are_numbers_by_name(value)
+        and 0 <= value["accuracy"] <= 1
+        and isinstance(value["samples"], int)
+        and value["samples"] > 0
+    )
+
+
 def _is_settings(value: object) -> bool:
     return isinstance(value, dict) and _is_share(value.get("threshold", 1.0))
 
@@ -131,10 +142,10 @@ def _is_spectrum(blob: bytes) -> bool:
     return bool((eigenvalues.isfinite() & (eigenvalues >= 0)).all())
 
 
-def _is_summary(blob: bytes) -> bool:
-    if len(blob) % SUMMARY.itemsize:
+def _is_summary(kind: str, blob: bytes) -> bool:
+    if len(blob) % SUMMARIES[kind].itemsize:
         return False
-    numbers = np.frombuffer(blob, SUMMARY)
+    numbers = np.frombuffer(blob, SUMMARIES[kind])
     return bool(
         (numbers["phase"] < len(PHASES)).all()
         and (numbers["status"] < len(STATUSES)).all()
@@ -175,5 +186,7 @@ _RULES: Mapping[str, Mapping[str, _Rule]] = {
         "measured": _Rule("numbers by name", _are_numbers_by_name),
         "rounding": _Rule("a number", _is_number),
         "remainder": _Rule("width, total and norm", _is_remainder, needed=False),
+        "probe": _Rule("an accuracy and a number of samples", _is_probe, needed=False),
+        "unprobed": _Rule("a text", _is_text, needed=False),
     },
 }

@@ -9,6 +9,7 @@ from fathom.errors import ClosedError, DamagedRecordError, RunError, warn
 from fathom.store.content import Key, content
 from fathom.store.opening import Opened, opened
 from fathom.store.schema import DATABASE, has_summaries, limited
+from fathom.store.summary import SUMMARIES, Summary, summary_from
 
 
 class Database:
@@ -129,22 +130,22 @@ class Database:
             step: self.body(("snapshot", step), *found[step]) for step in steps if step in found
         }
 
-    def summaries(self, steps: Sequence[int]) -> dict[int, bytes]:
+    def summaries(self, steps: Sequence[int]) -> dict[int, Summary]:
         """Return the summaries of some steps, as far as they are there and whole.
 
         Args:
             steps: Recorded steps.
 
         Returns:
-            Step to its packed numbers.
+            Step to its numbers.
         """
         if not self._has_summaries:
             return {}
         query = f"SELECT step, numbers, checksum FROM summaries WHERE step IN ({_marks(steps)})"
         return {
-            step: blob
+            step: summary_from(kind, blob)
             for step, blob, seal in self.rows(query, tuple(steps))
-            if _is_whole(("summary", step), "{}", seal, blob)
+            if (kind := _kind_of_summary(step, seal, blob))
         }
 
     def damaged(self) -> Iterator[Key]:
@@ -173,7 +174,7 @@ class Database:
                     yield ("spectrum", *columns)
         if self._has_summaries:
             for step, blob, seal in self.rows("SELECT step, numbers, checksum FROM summaries"):
-                if not _is_whole(("summary", step), "{}", seal, blob):
+                if not _kind_of_summary(step, seal, blob):
                     yield "summary", step
 
     def close(self) -> None:
@@ -185,6 +186,12 @@ class Database:
 
 def _marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))
+
+
+def _kind_of_summary(step: object, checksum: object, blob: object) -> str:
+    """Return which kind of summary a record is; nothing if it is none."""
+    kinds = (kind for kind in SUMMARIES if _is_whole((kind, step), "{}", checksum, blob))
+    return next(kinds, "")
 
 
 def _is_whole(key: Key, text: object, checksum: object, blob: object = b"") -> bool:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fathom.errors import DamagedRecordError
-from fathom.reading import LayerFacts, Reading
+from fathom.reading import LayerFacts, ProbeScore, Reading
 from fathom.snapshot import Snapshot
 from fathom.spectral.remainder import Remainder
 from fathom.spectral.spectrum import Spectrum
@@ -126,7 +126,11 @@ def snapshot_body(snapshot: Snapshot, *, time: float) -> dict[str, Any]:
 def reading_body(reading: Reading) -> dict[str, Any]:
     """Return what is kept of a reading beside its key and its eigenvalues."""
     remainder = reading.spectrum.remainder
-    beyond = {} if remainder is None else {"remainder": asdict(remainder)}
+    beyond: dict[str, Any] = {} if remainder is None else {"remainder": asdict(remainder)}
+    if reading.probe_samples:
+        beyond["probe"] = {"accuracy": reading.probe_accuracy, "samples": reading.probe_samples}
+    elif reading.probe.reason:
+        beyond["unprobed"] = reading.probe.reason
     return {
         "rows": reading.rows,
         "samples": reading.samples,
@@ -142,7 +146,7 @@ def reading_body(reading: Reading) -> dict[str, Any]:
 
 def reading_of(facts: LayerFacts, phase: str, body: Mapping[str, Any], blob: bytes) -> Reading:
     """Return the reading that `reading_body` and `packed` were given."""
-    beyond = body.get("remainder")
+    beyond, reason = body.get("remainder"), body.get("unprobed", "")
     return Reading(
         layer=facts,
         phase="train" if phase == "train" else "eval",
@@ -158,6 +162,7 @@ def reading_of(facts: LayerFacts, phase: str, body: Mapping[str, Any], blob: byt
         dropped=body["dropped"],
         threshold=body["threshold"],
         padded=body["padded"],
+        probe=ProbeScore(**body.get("probe", {}), reason=reason),
     )
 
 

@@ -133,7 +133,7 @@ class Timeline:
 
         Args:
             name: `saturation`, or of `SUMMARY` one of `status`, `width`, `dimension`, `at_least`,
-                `rows` and `samples`.
+                `rows`, `samples` and `probe_accuracy`.
             phase: `train` or `eval`.
 
         Returns:
@@ -196,13 +196,11 @@ class Timeline:
             some = steps[start : start + _AT_ONCE]
             summaries = self.run.database.summaries(some)
             for step, body in self.run.database.snapshots(some).items():
-                blob = summaries.get(step)
-                if blob is None:
+                numbers = summaries.get(step)
+                if numbers is None:
                     snapshot = self.run.snapshot(step)
                     readings = [*snapshot.train.values(), *snapshot.eval.values()]
                     numbers = summary_of(readings, positions)
-                else:
-                    numbers = np.frombuffer(blob, SUMMARY)
                 yield _moment(step, body, numbers)
 
 

@@ -26,7 +26,7 @@ from fathom.store.records import (
     snapshot_body,
 )
 from fathom.store.schema import DATABASE, complete_tables, connect, create_tables, holds_run
-from fathom.store.summary import summary_of
+from fathom.store.summary import WRITTEN, summary_of
 
 _BUSY, _LOCKED = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED
 
@@ -273,7 +273,7 @@ def _insert_summary(
 ) -> None:
     readings = [each for phase in PHASES for each in snapshot.phase(phase).values()]
     blob = summary_of(readings, positions).tobytes()
-    seal = sealed(("summary", snapshot.step), {}, blob)[1]
+    seal = sealed((WRITTEN, snapshot.step), {}, blob)[1]
     # The step may have been recorded before by a version that did not know of it.
     query = "INSERT OR REPLACE INTO summaries VALUES (?, ?, ?)"
     transaction.execute(query, (snapshot.step, blob, seal))

@@ -55,8 +55,8 @@ def numbers_by_reading(
 
     Args:
         snapshot: What was measured.
-        statistics: Some of `fathom.STATISTICS`; None for all, and of sketches also what bounds
-            them.
+        statistics: Some of `fathom.STATISTICS`; None for all, of sketches also what bounds them,
+            and what a live probe found.
 
     Yields:
         What identifies a reading, the first of `COLUMNS`, and its numbers by name.
@@ -71,6 +71,9 @@ def numbers_by_reading(
                 numbers = {**numbers, **bounds}
             kind, width = reading.layer.kind, reading.width
             head = (snapshot.step, phase, name, kind, width, reading.rows, reading.samples)
+            if statistics is None and reading.probe_samples:
+                probe = {"probe_accuracy": reading.probe_accuracy}
+                numbers = {**numbers, **probe, "probe_samples": reading.probe_samples}
             yield head, dict(numbers)
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fathom.listing import Row, count_text, dimension_text, layer_rows, number_text
+from fathom.listing import Row, count_text, dimension_text, has_probes, layer_rows, number_text
 from fathom.snapshot import Snapshot
 from fathom.text import visible
 
@@ -76,7 +76,7 @@ class _Layout(NamedTuple):
         """Return the width of the table, in characters, where no name is folded."""
         name, kind = (max(len(row[key]) for row in rows) + 2 for key in ("layer", "kind"))
         saturation = max(len("saturation"), len("0.123 ") + self.bar) + 2
-        numbers = len("width  dimension  ") + saturation
+        numbers = len("width  dimension  ") + saturation + len("probe  ") * has_probes(rows)
         last = len("123,456 provisional") if self.status else len("rows/width")
         return name + kind * self.kind + numbers + last * self.rows
 
@@ -104,6 +104,9 @@ def _table(rows: list[Row], console: Console) -> Table:
     table.add_column("width", justify="right", no_wrap=True)
     table.add_column("dimension", justify="right", no_wrap=True)
     table.add_column("saturation", no_wrap=True)
+    with_probes = has_probes(rows)
+    if with_probes:
+        table.add_column("probe", justify="right", no_wrap=True)
     if layout.rows:
         table.add_column("rows/width", no_wrap=True)
     ascii_only = not console.encoding.lower().startswith("utf")
@@ -117,6 +120,8 @@ def _table(rows: list[Row], console: Console) -> Table:
             dimension_text(row),
             Text.assemble(f"{number_text(row['saturation'], '.3f'):>5} ", (drawn, "blue")),
         ]
+        if with_probes:
+            cells.append(number_text(row["probe_accuracy"], ".3f"))
         if layout.rows:
             status = (row["status"], _STATUS_STYLES[row["status"]]) if layout.status else ""
             cells.append(Text.assemble(f"{count_text(row['rows_per_width']):>6} ", status))

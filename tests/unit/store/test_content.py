@@ -12,7 +12,7 @@ import torch
 from fathom.errors import DamagedRecordError
 from fathom.store.content import content
 from fathom.store.records import packed, sealed
-from fathom.store.summary import SUMMARY
+from fathom.store.summary import SUMMARY, WRITTEN
 
 SNAPSHOT: dict[str, Any] = {
     "time": 1.5,
@@ -159,12 +159,12 @@ def test_eigenvalues_that_are_none_are_damaged(blob: bytes) -> None:
 )
 def test_an_odd_summary_is_damaged(name: str | None, value: int) -> None:
     numbers = np.ones(2, SUMMARY)
-    assert held(("summary", 1), {}, numbers.tobytes()) == {}
+    assert held((WRITTEN, 1), {}, numbers.tobytes()) == {}
     if name is not None:
         numbers[name][1] = value
     blob = numbers.tobytes()[: None if name else -1]
     with pytest.raises(DamagedRecordError, match="numbers of readings"):
-        held(("summary", 1), {}, blob)
+        held((WRITTEN, 1), {}, blob)
 
 
 @pytest.mark.parametrize("settings", [[], {"threshold": "high"}, {"threshold": 3}])
