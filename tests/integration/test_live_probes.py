@@ -121,9 +121,10 @@ def test_moments_and_training_are_the_same_with_probes() -> None:
 @pytest.mark.parametrize("budget", [1e-9, 0.02])
 def test_labels_are_those_of_the_samples_that_the_budget_takes(budget: float) -> None:
     # Rows tell their class to the number: with the label of another sample some would be wrong.
-    model = nn.Sequential(nn.Conv2d(2, 64, 1), nn.Conv2d(64, 64, 1))
-    nn.init.orthogonal_(model[0].weight)
-    nn.init.orthogonal_(model[1].weight)
+    first, second = nn.Conv2d(2, 64, 1), nn.Conv2d(64, 64, 1)
+    nn.init.orthogonal_(first.weight)
+    nn.init.orthogonal_(second.weight)
+    model = nn.Sequential(first, second)
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(0, CLASSES, (3200,), generator=generator)
     samples = torch.randn(3200, 2, 8, 8, generator=generator)
@@ -164,7 +165,7 @@ class Sequences(nn.Module):
 
     def forward(self, x: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         out = self.rnn(x if self.first else x.transpose(0, 1))[0]
-        return out if self.first else out.transpose(0, 1)
+        return out if self.first else out.transpose(0, 1)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("way", ["batch first", "steps first", "mask", "packed", "last of packed"])

@@ -219,6 +219,7 @@ def test_the_facts_of_the_run(tmp_path: Path) -> None:
         "statistics": [],
         "keep": "spectrum",
         "ranks": "all",
+        "classes": None,
     }
 
 

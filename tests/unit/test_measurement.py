@@ -6,7 +6,7 @@ from fathom.capture.rows import Rows
 from fathom.capture.window import Window
 from fathom.measurement import handed_over
 from fathom.reading import LayerFacts
-from fathom.spectral.gathered import Gathered
+from fathom.spectral.gathered import Counts, Gathered
 from fathom.spectral.moments import Moments
 
 
@@ -24,7 +24,7 @@ def test_what_is_handed_over_is_all_that_was_gathered_without_the_layer() -> Non
     assert type(gathered) is Gathered
     assert gathered.moments is moments
     assert gathered.resolution == 1e-7
-    assert gathered.counts() == (20, 2, 0, 3)
+    assert gathered.counts() == Counts(20, 2, 0, 3)
     assert isinstance(gathered.padded, int)
 
 
