@@ -175,6 +175,25 @@ def test_export_goes_to_a_named_file_or_to_standard_output(
     assert out.startswith("step,phase,layer,")
 
 
+MAIN = "from fathom.cli.main import main; main()"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+@pytest.mark.parametrize("name", ["show", "export"])
+def test_an_output_that_is_full_ends_in_one_line(run: Path, name: str) -> None:
+    options = ["-o", "-"] if name == "export" else []
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", MAIN, name, run, *options],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"fathom: {name}: standard output must be writable, got No space")
+    assert done.stderr.count("\n") == 1
+
+
 def test_the_demo_trains_shows_and_may_be_repeated(command: Command, tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "demo"
     for _ in range(2):
@@ -242,6 +261,9 @@ def test_a_progress_bar_shows_the_live_average_saturation(command: Command, tmp_
         (("show", "RUN", "--sort", "colour"), "saturation"),
         (("show", "RUN", "--bogus"), "--bogus"),
         (("export", "RUN", "--to", "xlsx"), "parquet"),
+        (("export", "RUN", "--threshold", "2"), "export: threshold must be in (0, 1], got 2"),
+        (("show", "RUN", "--step", "99"), "show: --step must be one of the run, got 99. It has 3"),
+        (("show", "RUN", "--threshold", "2"), "show: threshold must be in (0, 1], got 2"),
         (("export", "RUN", "-o", "no/such/folder.csv"), "no/such/folder.csv"),
         (("export", "RUN", "--to", "parquet", "-o", "-"), "parquet"),
         (("demo", "--epochs", "0"), "--epochs"),

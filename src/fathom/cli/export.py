@@ -1,13 +1,14 @@
 """`fathom export`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fathom.cli.options import RunPath, Threshold
+from fathom.cli.output import standard_output
 from fathom.errors import ArgumentError, choose
+from fathom.spectral.vectors import check_threshold
 from fathom.text import visible
 from fathom.views.export import COLUMNS, FORMS, export
 from fathom.views.run import open_run
@@ -27,9 +28,12 @@ def export_run(
     Example: fathom export runs/demo --to csv -o demo.csv
     """
     choose(to, FORMS, where="export: --to")
+    if threshold is not None:
+        check_threshold(threshold, where="export")
     with open_run(run) as opened:
         if output == Path("-"):
-            export(opened, sys.stdout, form=to, threshold=threshold)
+            with standard_output("export") as stream:
+                export(opened, stream, form=to, threshold=threshold)
             return
         path = output or Path(f"{run.resolve().name}.{to}")
         try:
