@@ -164,6 +164,17 @@ def test_export_through_a_link_keeps_the_link_and_the_mode(
     assert real.stat().st_mode & 0o777 == 0o600
 
 
+def test_export_has_the_form_that_the_file_ends_with(
+    command: Command, run: Path, tmp_path: Path
+) -> None:
+    assert command("export", run, "-o", tmp_path / "x.parquet")[0] == 0
+    assert command("export", run, "-o", tmp_path / "x.json")[0] == 0
+    assert command("export", run, "-o", tmp_path / "x.table")[0] == 0
+    assert (tmp_path / "x.parquet").read_bytes()[:4] == b"PAR1"
+    rows = json.loads((tmp_path / "x.json").read_text())
+    assert len(rows) == len((tmp_path / "x.table").read_text().splitlines()) - 1
+
+
 def test_export_goes_to_a_named_file_or_to_standard_output(
     command: Command, run: Path, tmp_path: Path
 ) -> None:
