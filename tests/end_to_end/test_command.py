@@ -164,6 +164,17 @@ def test_export_through_a_link_keeps_the_link_and_the_mode(
     assert real.stat().st_mode & 0o777 == 0o600
 
 
+def test_export_has_the_form_that_the_file_ends_with(
+    command: Command, run: Path, tmp_path: Path
+) -> None:
+    assert command("export", run, "-o", tmp_path / "x.parquet")[0] == 0
+    assert command("export", run, "-o", tmp_path / "x.json")[0] == 0
+    assert command("export", run, "-o", tmp_path / "x.table")[0] == 0
+    assert (tmp_path / "x.parquet").read_bytes()[:4] == b"PAR1"
+    rows = json.loads((tmp_path / "x.json").read_text())
+    assert len(rows) == len((tmp_path / "x.table").read_text().splitlines()) - 1
+
+
 def test_export_goes_to_a_named_file_or_to_standard_output(
     command: Command, run: Path, tmp_path: Path
 ) -> None:
@@ -173,6 +184,25 @@ def test_export_goes_to_a_named_file_or_to_standard_output(
     assert status == 0
     assert out == (tmp_path / "named.csv").read_text()
     assert out.startswith("step,phase,layer,")
+
+
+MAIN = "from fathom.cli.main import main; main()"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+@pytest.mark.parametrize("name", ["show", "export"])
+def test_an_output_that_is_full_ends_in_one_line(run: Path, name: str) -> None:
+    options = ["-o", "-"] if name == "export" else []
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", MAIN, name, run, *options],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"fathom: {name}: standard output must be writable, got No space")
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_demo_trains_shows_and_may_be_repeated(command: Command, tmp_path: Path) -> None:
@@ -242,6 +272,9 @@ def test_a_progress_bar_shows_the_live_average_saturation(command: Command, tmp_
         (("show", "RUN", "--sort", "colour"), "saturation"),
         (("show", "RUN", "--bogus"), "--bogus"),
         (("export", "RUN", "--to", "xlsx"), "parquet"),
+        (("export", "RUN", "--threshold", "2"), "export: threshold must be in (0, 1], got 2"),
+        (("show", "RUN", "--step", "99"), "show: --step must be one of the run, got 99. It has 3"),
+        (("show", "RUN", "--threshold", "2"), "show: threshold must be in (0, 1], got 2"),
         (("export", "RUN", "-o", "no/such/folder.csv"), "no/such/folder.csv"),
         (("export", "RUN", "--to", "parquet", "-o", "-"), "parquet"),
         (("demo", "--epochs", "0"), "--epochs"),

@@ -1,8 +1,6 @@
-"""What `fathom.delve` writes, read back: each of `save_to`, and what becomes of it on resuming."""
+"""What `fathom.delve` writes, read back: each of `save_to`, and each epoch of a column."""
 
-import csv
 import math
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,47 +11,14 @@ import pytest
 import torch
 from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import nn
 
 import fathom
 from fathom.delve import SaturationTracker, reconstruct_csv_from_npy_data
 from fathom.delve.writers import AbstractWriter, CSVandPlottingWriter, CSVWriter, NPYWriter
+from tracked import network, numbers, rows, train
 
 # torch's own writer of events, with the protobuf of today.
 pytestmark = pytest.mark.filterwarnings("ignore:Type google:DeprecationWarning")
-
-
-def network() -> nn.Sequential:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
-
-
-def train(
-    folder: Path, save_to: Any = "csv", *, epochs: range = range(2), **options: Any
-) -> list[dict[str, str]]:
-    """Track two epochs, and return the rows of the table, if there is one."""
-    model = network()
-    tracker = SaturationTracker(folder, save_to, model, **options)
-    for epoch in epochs:
-        for mode in (True, False):
-            model.train(mode)
-            model(torch.randn(40, 6))
-        tracker.add_scalar("loss", 1 / (1 + epoch))
-        tracker.add_saturations()
-    tracker.close()
-    return rows(folder)
-
-
-def rows(folder: Path) -> list[dict[str, str]]:
-    table = Path(f"{folder}.csv")
-    if not table.exists():
-        return []
-    with table.open(newline="") as file:
-        return list(csv.DictReader(file, delimiter=";"))
-
-
-def numbers(folder: Path, name: str) -> list[float]:
-    return [float(row[name] or "nan") for row in rows(folder)]
 
 
 def test_the_table_has_the_numbers_of_the_run_that_lies_beside_it(tmp_path: Path) -> None:
@@ -151,101 +116,6 @@ def test_npy_files_hold_scalars_and_covariances_and_can_be_packed(tmp_path: Path
             f"{path.relative_to(folder)}" for path in folder.rglob("*.npy")
         )
     assert not list(tmp_path.rglob("*.pkl"))
-
-
-def test_resuming_twice_keeps_a_row_an_epoch(tmp_path: Path) -> None:
-    folder = tmp_path / "experiment"
-    train(folder, ["csv", "npy"], epochs=range(4))
-    before = rows(folder)
-    train(folder, ["csv", "npy"], epochs=range(2, 2), initial_epoch=2)
-    train(folder, ["csv", "npy"], epochs=range(2, 3), initial_epoch=2)
-    after = rows(folder)
-    assert [row[""] for row in after] == ["0", "1", "2"]
-    assert after[:2] == before[:2]
-    assert numbers(folder, "loss") == [1, 1 / 2, 1 / 3]
-    files = sorted(path.name for path in (folder / "loss").iterdir())
-    assert files == ["loss_epoch0.npy", "loss_epoch1.npy", "loss_epoch2.npy"]
-    with fathom.open_run(folder / "fathom") as run:
-        assert run.steps == [0, 1, 2]
-
-
-def test_beginning_anew_writes_over_what_was_there_and_nothing_else(tmp_path: Path) -> None:
-    folder = tmp_path / "experiment"
-    train(folder, ["csv", "npy"], epochs=range(4))
-    (folder / "notes.txt").write_text("mine")
-    (folder / "loss" / "loss_epoch.npy").write_text("mine")
-    train(folder, ["csv", "npy"], epochs=range(1))
-    assert len(rows(folder)) == 1
-    assert {path.name for path in (folder / "loss").iterdir()} == {
-        "loss_epoch0.npy",
-        "loss_epoch.npy",
-    }
-    assert (folder / "notes.txt").read_text() == "mine"
-    with fathom.open_run(folder / "fathom") as run:
-        assert run.steps == [0]
-
-
-def test_a_run_of_fathoms_own_at_savefile_is_left_alone(tmp_path: Path) -> None:
-    with fathom.watch(network(), tmp_path / "run") as monitor:
-        monitor.snapshot(step=3)
-    train(tmp_path / "run")
-    with fathom.open_run(tmp_path / "run") as run:
-        assert run.steps == [3]
-
-
-def test_a_run_of_fathoms_own_inside_savefile_is_not_removed(tmp_path: Path) -> None:
-    with fathom.watch(network(), tmp_path / "x" / "fathom") as monitor:
-        monitor.snapshot(step=3)
-    for epoch in (0, 1):
-        with pytest.raises(fathom.ArgumentError, match="a run that no tracker recorded"):
-            train(tmp_path / "x", initial_epoch=epoch)
-    with fathom.open_run(tmp_path / "x" / "fathom") as run:
-        assert run.steps == [3]
-
-
-class Bomb:
-    """A pickle of it makes a file where it is read."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.marker,)
-
-
-def test_the_pickle_of_delve_is_never_read(tmp_path: Path) -> None:
-    folder, marker = tmp_path / "experiment", tmp_path / "exploded"
-    folder.mkdir()
-    bomb = pickle.dumps(Bomb(marker))
-    (folder / "epoch_counter.pkl").write_bytes(bomb)
-    with pytest.raises(fathom.ArgumentError, match=r"epoch_counter\.pkl.*never read"):
-        train(folder, "npy", initial_epoch=1)
-    train(folder, "npy")
-    train(folder, "npy", initial_epoch=2, epochs=range(2, 3))
-    assert np.load(folder / "loss" / "loss_epoch2.npy") == 1 / 3
-    (folder / "loss" / "loss_epoch1.npy").write_bytes(bomb)
-    with pytest.raises(fathom.ArgumentError, match=r"loss_epoch1\.npy must hold plain numbers"):
-        reconstruct_csv_from_npy_data(folder)
-    np.save(folder / "loss" / "loss_epoch1.npy", np.array([Bomb(marker)]), allow_pickle=True)
-    with pytest.raises(fathom.ArgumentError, match="Pickles are never read"):
-        reconstruct_csv_from_npy_data(folder)
-    assert not marker.exists()
-
-
-def test_a_table_that_delve_wrote_is_not_gone_on_with(tmp_path: Path) -> None:
-    table = tmp_path / "experiment.csv"
-    table.write_text(";train-saturation_0\n0;0.5\n")
-    with pytest.raises(fathom.ArgumentError, match=r"savefile must hold .*experiment\.csv"):
-        train(tmp_path / "experiment", initial_epoch=1)
-    assert table.read_text() == ";train-saturation_0\n0;0.5\n"
-
-
-def test_going_on_where_nothing_is_begins_at_that_epoch(tmp_path: Path) -> None:
-    folder = tmp_path / "experiment"
-    with pytest.warns(fathom.FathomWarning, match=r"experiment\.csv is not there yet"):
-        train(folder, ["csv", "npy"], initial_epoch=7, epochs=range(7, 9))
-    assert [row[""] for row in rows(folder)] == ["7", "8"]
-    assert (folder / "loss" / "loss_epoch7.npy").exists()
 
 
 def test_every_column_has_its_values_at_their_epochs(tmp_path: Path) -> None:

@@ -2,19 +2,24 @@
 
 import io
 import math
+import shutil
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
 import polars
+import pyarrow.parquet
 import pytest
 import torch
 from torch import nn
 
 import fathom
-from fathom.views.export import COLUMNS, export
+from fathom.views.export import COLUMNS, export, write_parquet
 
 WHOLE = ["step", "width", "rows", "samples"]
 NAMES = ["phase", "layer", "kind"]
@@ -128,6 +133,64 @@ def test_a_threshold_changes_what_it_defines(run: fathom.Run) -> None:
 def test_one_name_alone_is_a_list_of_one_and_an_unmeasured_one_is_empty(run: fathom.Run) -> None:
     assert list(run.to_pandas(wide=True, statistics="rankme")["rankme"].isna()) == [True] * 15
     assert run.to_polars(statistics="rankme").height == 0
+
+
+def test_a_name_that_is_given_twice_is_there_once(run: fathom.Run) -> None:
+    for names in (["saturation", "saturation"], ["stable_rank", "saturation", "stable_rank"]):
+        once = list(dict.fromkeys(names))
+        for wide in (False, True):
+            pandas.testing.assert_frame_equal(
+                run.to_pandas(wide=wide, statistics=names),
+                run.to_pandas(wide=wide, statistics=once),
+            )
+            found = run.to_polars(wide=wide, statistics=names)
+            assert found.equals(run.to_polars(wide=wide, statistics=once))
+
+
+def test_a_reading_whose_spectrum_is_damaged_is_there_where_it_is_not_read(
+    folder: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "run"
+    shutil.copytree(folder, damaged)
+    with closing(sqlite3.connect(damaged / "run.sqlite")) as connection, connection:
+        connection.execute(
+            "UPDATE readings SET eigenvalues = zeroblob(length(eigenvalues)) "
+            "WHERE step = 1 AND layer = '0' AND phase = 'eval'"
+        )
+    with fathom.open_run(folder) as whole, fathom.open_run(damaged) as run:
+        expected = whole.to_pandas(wide=True)
+        with pytest.warns(fathom.FathomWarning, match="damaged"):
+            found = run.to_pandas(wide=True)
+        lost = (expected["step"] == 1) & (expected["layer"] == "0") & (expected["phase"] == "eval")
+        pandas.testing.assert_frame_equal(found, expected[~lost].reset_index(drop=True))
+        some = run.to_pandas(wide=True, statistics=["saturation"])
+        pandas.testing.assert_frame_equal(some, expected[list(some.columns)])
+
+
+@pytest.mark.parametrize("count", [0, 3, 16_384, 40_000])
+def test_parquet_is_written_in_groups_of_rows(tmp_path: Path, count: int) -> None:
+    made: list[int] = []
+
+    def every() -> Iterator[Any]:
+        for number in range(count):
+            made.append(number)
+            yield (number, "train", "a", "linear", 3, 40, 40, "saturation", number / 2)
+
+    path = tmp_path / "x.parquet"
+    assert write_parquet(every(), path) == count
+    groups = pyarrow.parquet.ParquetFile(path)
+    assert groups.num_row_groups == math.ceil(count / 16_384)
+    table = groups.read()
+    assert table.column_names == list(COLUMNS)
+    assert [f"{each}" for each in table.schema.types] == [
+        "int64",
+        *["string"] * 3,
+        *["int64"] * 3,
+        "string",
+        "double",
+    ]
+    assert table.column("step").to_pylist() == made
+    assert table.column("value").to_pylist() == [number / 2 for number in made]
 
 
 def test_a_run_without_steps_gives_frames_without_rows(tmp_path: Path) -> None:

@@ -40,7 +40,10 @@ def plot(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN", default_factory=list, help="The folders of one or more runs."
+            metavar="RUN",
+            default_factory=list,
+            show_default=False,
+            help="The folders of one or more runs.",
         ),
     ],
     kind: Annotated[

@@ -8,10 +8,12 @@ import typer
 from rich.console import Console
 
 from fathom.cli.options import RunPath, Threshold
-from fathom.errors import choose
+from fathom.cli.output import standard_output
+from fathom.errors import ArgumentError, choose
 from fathom.listing import SORTS, layer_rows
 from fathom.reading import PHASES
 from fathom.snapshot import Snapshot
+from fathom.spectral.vectors import check_threshold
 from fathom.views.run import open_run
 from fathom.views.tables import print_snapshot
 
@@ -36,7 +38,15 @@ def show(
     choose(sort, tuple(SORTS), where="show: --sort")
     if phase is not None:
         choose(phase, PHASES, where="show: --phase")
-    with open_run(run) as opened:
+    if threshold is not None:
+        check_threshold(threshold, where="show")
+    with open_run(run) as opened, standard_output("show"):
+        steps = opened.steps
+        if steps and step is not None and step not in steps:
+            raise ArgumentError(
+                f"show: --step must be one of the run, got {step}. It has {len(steps)}, from "
+                f"{steps[0]} to {steps[-1]}."
+            )
         snapshot = opened.snapshot(step, threshold=threshold)
         phase = phase or snapshot.usual_phase
         if as_json:

@@ -35,7 +35,7 @@ class Asked:
     """What the tracker was asked for, checked.
 
     Attributes:
-        stats: Delve's names of the statistics.
+        stats: Delve's names of the statistics that are written.
         watch: Arguments of `fathom.watch`.
         notes: Sentences that say where fathom differs here.
     """
@@ -94,8 +94,14 @@ def asked(
         downsample = interpolation_downsampling
         if interpolation_strategy != "bilinear":
             notes.append(f"Maps are reduced by bilinear, not {interpolation_strategy}, steps.")
+    wanted = _checked(stats)
+    if "embed" in wanted:
+        notes.append(
+            "'embed' is left out: no table has a column of it, and Delve's picture is of rows of "
+            "the covariance, which are no eigendirections. The page says how to get a true one."
+        )
     return Asked(
-        stats=_checked(stats),
+        stats=tuple(name for name in wanted if name != "embed"),
         watch={
             "conv": _CONV[conv_method],
             "timesteps": _TIMESERIES[timeseries_method],
@@ -120,20 +126,10 @@ _ALWAYS = (
 def _checked(stats: Iterable[str]) -> tuple[str, ...]:
     names = [stats] if isinstance(stats, str) else list(stats)
     # Delve takes lsat_train and the like beside lsat, and makes nothing of them.
-    short = dict.fromkeys(f"{name}".partition("_")[0] for name in names)
-    if "embed" in short:
-        raise ArgumentError(
-            f"{_WHERE}: stats must be some of {', '.join(_SUPPORTED)}, got 'embed'. fathom keeps "
-            "no samples, and Delve's are projected on rows of the covariance, which are no "
-            "eigendirections. For a picture of them, watch with keep='covariance' and call "
-            "fathom.embed(model, data, run).plot(layer)."
-        )
+    short = tuple(dict.fromkeys(f"{name}".partition("_")[0] for name in names))
     for name in short:
-        choose(name, _SUPPORTED, where=f"{_WHERE}: stats")
-    return tuple(short)
-
-
-_SUPPORTED = tuple(name for name in STATMAP if name != "embed")
+        choose(name, tuple(STATMAP), where=f"{_WHERE}: stats")
+    return short
 
 
 def writers_of(save_to: Any, options: dict[str, Any]) -> list[Any]:

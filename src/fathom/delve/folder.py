@@ -1,31 +1,84 @@
 """What lies at `savefile`: Delve's files, and a run of fathom beside them."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
-from fathom.errors import ArgumentError
+from torch import nn
+
+from fathom.delve.writers.written import RUN, Written
+from fathom.errors import ArgumentError, warn
 from fathom.store.removal import remove_run
 from fathom.store.schema import DATABASE
 
-RUN = "fathom"
-"""The folder of the run, inside of that of the tracker."""
 
-_MARK = "tracker.txt"
+class Tracker(Protocol):
+    """What has the place of its savefile while it is open."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has given the place up."""
+
+    def close(self) -> None:
+        """Give the place up."""
 
 
-def run_folders(savefile: str, count: int, *, initial_epoch: int) -> list[dict[str, Any]]:
+_OPEN: "WeakValueDictionary[tuple[int, str], Tracker]" = WeakValueDictionary()
+
+
+def close_earlier(savefile: str) -> None:
+    """Close the tracker that this process has open at a place.
+
+    A cell of a notebook that runs again leaves one: its name is bound until the new one is made.
+
+    Args:
+        savefile: The place.
+    """
+    earlier = _OPEN.get(_place(savefile))
+    if earlier is not None and not earlier.closed:
+        warn(
+            f"fathom.delve: an earlier tracker of this process at {savefile!r} is closed, as "
+            "another one begins there. Call its close() first, or pass another savefile."
+        )
+        earlier.close()
+
+
+def take_place(savefile: str, tracker: Tracker) -> None:
+    """Say which tracker has a place from now on.
+
+    Args:
+        savefile: The place.
+        tracker: Held weakly.
+    """
+    _OPEN[_place(savefile)] = tracker
+
+
+def _place(savefile: str) -> tuple[int, str]:
+    # A forked child has what its parent has open, which is not the child's to close.
+    return os.getpid(), os.path.realpath(savefile)
+
+
+def run_folders(
+    savefile: str, roots: Sequence[nn.Module], watched: Sequence[nn.Module], *, initial_epoch: int
+) -> list[dict[str, Any]]:
     """Say where the runs lie.
 
     Args:
         savefile: The tracker's folder.
-        count: How many modules are watched, each with a run.
+        roots: The modules that were given to it.
+        watched: Those of them with a layer to watch, each with a run.
         initial_epoch: 0 to begin anew, else that to go on at.
 
     Returns:
-        Of each the arguments of `fathom.watch` that name its run.
+        Of each the arguments of `fathom.watch` that name its run: of several, with the place in the
+        list and the class, as Delve names a layer in a list.
     """
     own = Path(savefile, RUN)
-    runs = [own] if count == 1 else [own / str(place) for place in range(count)]
+    runs = [own / f"Module-{roots.index(root)}-{type(root).__name__}" for root in watched]
+    if len(runs) == 1:
+        runs = [own]
     return [
         {"run": run, "resume_from": initial_epoch}
         if initial_epoch and (run / DATABASE).exists()
@@ -35,7 +88,7 @@ def run_folders(savefile: str, count: int, *, initial_epoch: int) -> list[dict[s
 
 
 def prepare(savefile: str, *, initial_epoch: int) -> None:
-    """Make the tracker's folder, without the runs of an earlier one if it begins anew.
+    """Make the tracker's folder, without what an earlier one wrote from its first epoch on.
 
     Args:
         savefile: The folder; a table lies beside it.
@@ -46,9 +99,9 @@ def prepare(savefile: str, *, initial_epoch: int) -> None:
         RunBusyError: If another training writes there now.
     """
     folder = Path(savefile)
-    own = folder / RUN
+    own, written = folder / RUN, Written(savefile)
     runs = [path.parent for path in own.rglob(DATABASE)]
-    if runs and not (own / _MARK).exists():
+    if runs and not written.begun:
         raise ArgumentError(
             f"SaturationTracker: savefile must leave {own} to the tracker, got one with a run that "
             "no tracker recorded. Pass another savefile."
@@ -58,12 +111,9 @@ def prepare(savefile: str, *, initial_epoch: int) -> None:
     if not initial_epoch:
         for run in runs:
             remove_run(run)
-    own.mkdir(parents=True, exist_ok=True)
-    (own / _MARK).write_text(
-        "The run of a fathom.delve.SaturationTracker: the next one at this savefile with "
-        "initial_epoch=0 removes it.\n",
-        encoding="utf-8",
-    )
+    written.remove_from(initial_epoch)
+    if not initial_epoch or not written.begun:
+        written.begin()
 
 
 def _refuse_others(folder: Path, savefile: str) -> None:

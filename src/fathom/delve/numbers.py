@@ -1,11 +1,12 @@
 """The numbers of a snapshot under Delve's names of columns."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fathom.delve.arguments import tell
 from fathom.delve.writers import STATMAP
+from fathom.errors import warn
 from fathom.reading import PHASES, Reading
 from fathom.snapshot import Snapshot
 
@@ -31,6 +32,19 @@ class Numbers:
         self._stats = stats
         self._start = start
         self._known: dict[str, dict[str, None]] = {phase: {} for phase in PHASES}
+        self._told: set[str] = set()
+
+    def know(self, layers: Iterable[str], columns: Container[str]) -> None:
+        """Take over which columns have begun.
+
+        Args:
+            layers: Names of the tracked layers.
+            columns: Of a table that is gone on with.
+        """
+        for name in layers:
+            for phase in PHASES:
+                if any(column in columns for column in self._columns(phase, name, None)):
+                    self._known[phase][name] = None
 
     def of(
         self, snapshot: Snapshot, covariances: Mapping[tuple[str, str], Any]
@@ -45,6 +59,7 @@ class Numbers:
             Columns to values of a layer in a phase; nan where it was not seen, and first for the
             epochs before, where it is seen for the first time.
         """
+        self._tell_of_sketches(snapshot)
         for phase in PHASES:
             readings, known = snapshot.phase(phase), self._known[phase]
             for _ in range(self._start, snapshot.step):
@@ -54,6 +69,25 @@ class Numbers:
             known.update(dict.fromkeys(readings))
             for name in sorted(known, key=lambda each: each not in readings):
                 yield self._columns(phase, name, readings.get(name), covariances.get((phase, name)))
+
+    def _tell_of_sketches(self, snapshot: Snapshot) -> None:
+        """Say once of each layer that it is too wide for a covariance matrix."""
+        new = {
+            name: reading.width
+            for phase in PHASES
+            for name, reading in snapshot.phase(phase).items()
+            if reading.sketched and name not in self._told
+        }
+        if new:
+            self._told.update(new)
+            name, width = next(iter(new.items()))
+            more = f" and {len(new) - 1} more" if len(new) > 1 else ""
+            warn(
+                f"fathom.delve: layer {name!r} of width {width}{more} is too wide for a covariance "
+                "matrix and is sketched: its trace is exact, its dimension is there where the "
+                "sketch holds sat_threshold of the variance, cov and det are not. Use "
+                "fathom.watch(max_width=...) for a matrix."
+            )
 
     def _columns(
         self, phase: str, name: str, reading: Reading | None, covariance: Any = None

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from fathom.delve.writers import STATMAP
-from fathom.delve.writers.npy import epochs_in
+from fathom.delve.writers.written import epochs_in
 from fathom.errors import ArgumentError, RunNotFoundError, choose, warn
 from fathom.extras import require
 from fathom.spectral.statistics import intrinsic_dimension

@@ -8,12 +8,12 @@ from typing import Any
 from torch import distributed, nn
 
 from fathom.delve.arguments import asked, tell, writers_of
-from fathom.delve.folder import prepare, run_folders
+from fathom.delve.folder import close_earlier, prepare, run_folders, take_place
 from fathom.delve.layers import Named, filtered, names_by_root, roots_of, tracked_layers
+from fathom.delve.metrics import Metrics
 from fathom.delve.numbers import Numbers
 from fathom.delve.watching import Watching
 from fathom.delve.writers import CompositWriter, CSVWriter, PrintWriter, TensorBoardWriter
-from fathom.delve.writers.writer import plain
 from fathom.errors import ArgumentError, whole_number
 from fathom.reading import PHASES
 
@@ -75,7 +75,7 @@ class SaturationTracker:
                 `plot_manipulation_func`.
             log_interval: Observe every k-th call of the model, in each phase.
             max_samples: Stop a layer's epoch at so many samples.
-            stats: Some of `lsat`, `idim`, `cov`, `det`, `trc`, `dtrc`.
+            stats: Some of `lsat`, `idim`, `cov`, `det`, `trc`, `dtrc`; `embed` is left out.
             layerwise_sat: Write the numbers of layers.
             reset_covariance: Not followed: every epoch begins anew.
             average_sat: Write `average-train-sat` and `average-eval-sat`, too.
@@ -127,10 +127,19 @@ class SaturationTracker:
         pairs = [(root, own) for root, own in zip(roots, names, strict=True) if own]
         self.stats = list(request.stats)
         self.record = True
-        self._layerwise, self._average = layerwise_sat, average_sat
-        self._metrics: dict[str, float] = {}
+        self.layerwise_sat, self.average_sat = layerwise_sat, average_sat
+        # Delve has its arguments as attributes.
+        self.log_interval, self.max_samples = log_interval, max_samples
+        self.include_conv, self.ignore_layer_names = include_conv, ignore_layer_names
+        self.conv_method, self.timeseries_method = conv_method, timeseries_method
+        self.interpolation_strategy = interpolation_strategy
+        self.interpolation_downsampling = interpolation_downsampling
+        self.threshold, self.reset_covariance = sat_threshold, reset_covariance
+        self.nosave, self.verbose, self.device = nosave, verbose, device
+        self.initial_epoch = self._epoch
         # Of many processes the first alone writes: all of them have the same numbers.
         self._writes = not nosave and not _is_another_rank()
+        self._metrics = Metrics(self._epoch, tells=self._writes)
         writers = writers_of(save_to, {**(writer_args or {}), "savepath": savefile})
         with_matrices = not nosave and any(map(_takes_matrices, writers))
         if "cov" in self.stats and not (with_matrices or nosave):
@@ -147,12 +156,15 @@ class SaturationTracker:
         else:
             tell(request.notes)
         self.writer = CompositWriter(writers)
+        if not nosave:
+            close_earlier(savefile)
         if self._writes:
             prepare(savefile, initial_epoch=self._epoch)
             if self._epoch:
                 self.writer.resume_from_saved_state(self._epoch)
+                self._numbers.know(self.layers, self.writer.columns)
         watched = [root for root, _ in pairs]
-        places = run_folders(savefile, len(watched), initial_epoch=self._epoch)
+        places = run_folders(savefile, roots, watched, initial_epoch=self._epoch)
         self._watching = Watching(
             watched,
             [own for _, own in pairs],
@@ -160,6 +172,8 @@ class SaturationTracker:
             keep="covariance" if self._with_covariances else "spectrum",
             **request.watch,
         )
+        if not nosave:
+            take_place(savefile, self)
 
     def add_scalar(self, name: str, value: Any, **kwargs: Any) -> None:
         """Write a number of your own for this epoch; the run has it as a metric.
@@ -169,21 +183,23 @@ class SaturationTracker:
             value: The number.
             **kwargs: For the writers.
         """
-        number = plain(value)
-        # A snapshot has arguments of these names.
-        if isinstance(number, int | float) and name not in ("self", "step"):
-            self._metrics[name] = number
+        # A name that is a number is a column like another.
+        name = f"{name}"
+        self._metrics.add(name, value)
         self.writer.add_scalar(name, value, **kwargs)
 
     def add_scalars(self, prefix: str, value_dict: Mapping[str, Any], **kwargs: Any) -> None:
-        """Write several numbers of your own for this epoch.
+        """Write several numbers of your own for this epoch; the run has them as metrics.
 
         Args:
             prefix: Goes before the names, in files and prints but not in tables.
             value_dict: Names to numbers.
             **kwargs: For the writers.
         """
-        self.writer.add_scalars(prefix, value_dict, **{"sample_value_dict": {}, **kwargs})
+        named = {f"{name}": value for name, value in value_dict.items()}
+        for name, value in named.items():
+            self._metrics.add(name, value)
+        self.writer.add_scalars(prefix, named, **{"sample_value_dict": {}, **kwargs})
 
     def add_saturations(self, save: bool = True) -> None:
         """Measure all layers over what was seen since the last call, and end the epoch.
@@ -194,18 +210,18 @@ class SaturationTracker:
         Raises:
             ClosedError: If the tracker is closed.
         """
-        snapshot = self._watching.snapshot(self._epoch, self._metrics)
+        snapshot = self._watching.snapshot(self._epoch, self._metrics.present())
         wanted = self._with_covariances and self._writes
         matrices = self._watching.covariances(self._epoch) if wanted else {}
         for columns in self._numbers.of(snapshot, matrices):
-            if self._layerwise:
+            if self.layerwise_sat:
                 self.writer.add_scalars(prefix="", value_dict=columns, sample_value_dict={})
-        if self._average:
+        if self.average_sat:
             for phase in PHASES:
                 average = snapshot.average_saturation(phase)
                 self.writer.add_scalar(f"average-{phase}-sat", average)
         self._epoch += 1
-        self._metrics = {}
+        self._metrics.end()
         if save:
             self.save()
 
@@ -227,29 +243,36 @@ class SaturationTracker:
         self.record = True
         self._watching.resume()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it watches no more."""
+        return self._watching.closed
+
     def close(self) -> None:
         """Take the hooks off the model, and close all files."""
         self._watching.close()
         self.writer.close()
 
     def __getattr__(self, name: str) -> Any:
-        """Hand a method of your own writer on, such as `add_figure`.
+        """Return what a writer has, as Delve does: `value_dict`, or your own `add_figure`.
 
         Args:
-            name: Begins with `add_`.
+            name: Public.
 
         Returns:
-            A function that calls it in every writer that has it.
+            Of a method that begins with `add_`, a function that calls it in every writer that has
+            it; else the attribute of the first such writer.
 
         Raises:
-            AttributeError: If it does not begin so, or no writer has it.
+            AttributeError: If no writer has it.
         """
         writer: Any = self.__dict__.get("writer")
-        known = writer is not None and (
-            not self._writes or any(hasattr(each, name) for each in writer.writers)
-        )
-        if name.startswith("add_") and known:
-            return partial(writer.call, name)
+        if writer is not None and not name.startswith("_"):
+            having = [each for each in writer.writers if hasattr(each, name)]
+            if name.startswith("add_") and (having or not self._writes):
+                return partial(writer.call, name)
+            if having:
+                return getattr(having[0], name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:

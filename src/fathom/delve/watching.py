@@ -44,6 +44,11 @@ class Watching:
                 )
             undo.pop_all()
 
+    @property
+    def closed(self) -> bool:
+        """Whether watching has ended."""
+        return all(monitor.closed for monitor in self._monitors)
+
     def snapshot(self, epoch: int, metrics: Mapping[str, float]) -> Snapshot:
         """Wait for the numbers of all that was seen since the last one.
 

@@ -98,7 +98,7 @@ def _columns(
     run: Run, *, wide: bool, threshold: float | None, statistics: Sequence[str] | None
 ) -> dict[str, _Column]:
     if statistics is not None:
-        statistics = names_of(statistics)
+        statistics = tuple(dict.fromkeys(names_of(statistics)))
         for name in statistics:
             check_statistic(name, where="Run: statistics")
     if threshold is None and statistics is not None and set(statistics) <= _SUMMARISED:

@@ -143,6 +143,8 @@ class Run(StoredRun):
 
         Returns:
             With names as categories, of layers in execution order; nan where there is no number.
+            A reading whose spectrum is damaged on the disk is left out, with a warning; what is
+            read as it stands is there all the same.
 
         Raises:
             ArgumentError: If the threshold or a statistic is none.

@@ -18,6 +18,11 @@ class CompositWriter(AbstractWriter):
         """
         self.writers = list(writers)
 
+    @property
+    def columns(self) -> set[str]:
+        """The columns that the tables among them have so far."""
+        return {name for writer in self.writers for name in getattr(writer, "value_dict", ())}
+
     def resume_from_saved_state(self, initial_epoch: int) -> None:
         """Let each go on with what an earlier training wrote.
 
@@ -80,13 +85,14 @@ class CompositWriter(AbstractWriter):
     def _each(
         self, does: Callable[[Any], None], *, passing: type[Exception] | tuple[()] = ()
     ) -> None:
-        for writer in list(self.writers):
+        for writer in self.writers:
             try:
                 does(writer)
             except passing:
                 raise
             except Exception as error:  # noqa: BLE001 - a dead writer may not end the training
-                self.writers.remove(writer)
+                # One of the user's own may say that it equals another.
+                self.writers = [each for each in self.writers if each is not writer]
                 warn(
                     f"fathom.delve: {type(writer).__name__} failed and is switched off; the "
                     f"training goes on. {type(error).__name__}: {error}"

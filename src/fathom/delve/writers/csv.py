@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fathom.delve.writers.writer import AbstractWriter, is_matrix, is_nan, plain
+from fathom.delve.writers.written import Written
 from fathom.errors import ArgumentError, warn
 from fathom.views.files import replaced
 
@@ -24,6 +25,7 @@ class CSVWriter(AbstractWriter):
         """
         self.savepath = os.fspath(savepath)
         self.value_dict: dict[str, list[Any]] = {}
+        self._written = Written(savepath)
         self._start = 0
         self._unsaved = False
         self._told: set[str] = set()
@@ -42,11 +44,15 @@ class CSVWriter(AbstractWriter):
             ArgumentError: If the file is no such table.
         """
         self._start = initial_epoch
-        if not self._path.exists():
-            warn(f"fathom.delve: {self._path} is not there yet; it begins at epoch {initial_epoch}")
+        lines = []
+        if self._path.exists():
+            with self._path.open(encoding="utf-8", newline="") as file:
+                lines = [line for line in csv.reader(file, delimiter=";") if line]
+        if not lines:
+            missing = "is empty" if self._path.exists() else "is not there yet"
+            warn(f"fathom.delve: {self._path} {missing}; it begins at epoch {initial_epoch}")
             return
-        with self._path.open(encoding="utf-8", newline="") as file:
-            head, *rows = csv.reader(file, delimiter=";")
+        head, *rows = lines
         try:
             places = [int(row[0]) for row in rows]
         except (ValueError, IndexError) as error:
@@ -89,6 +95,7 @@ class CSVWriter(AbstractWriter):
         columns = self.value_dict
         longest = max(map(len, columns.values()), default=0)
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._written.note(".csv")
         with (
             replaced(self._path) as unfinished,
             unfinished.open("w", encoding="utf-8", newline="") as file,

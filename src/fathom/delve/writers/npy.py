@@ -1,7 +1,6 @@
 """A file of NumPy's an epoch, in a folder for each name."""
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 
-from fathom.delve.writers.writer import AbstractWriter, plain
+from fathom.delve.writers.writer import AbstractWriter, as_float, plain
+from fathom.delve.writers.written import Written, epochs_in
 from fathom.views.files import replaced
 
 
@@ -26,6 +26,7 @@ class NPYWriter(AbstractWriter):
         """
         self.savepath = os.fspath(savepath)
         self.zip = zip
+        self._written = Written(savepath)
         self._start = 0
         self._epochs: dict[str, int] = {}
 
@@ -49,17 +50,22 @@ class NPYWriter(AbstractWriter):
         folder = Path(self.savepath, name)
         if name not in self._epochs:
             folder.mkdir(parents=True, exist_ok=True)
+            self._written.note(f"/{name}")
             self._epochs[name] = self._start
             for epoch, path in epochs_in(folder).items():
                 if epoch >= self._start:
                     path.unlink()
+        array = np.asarray(plain(value))
+        # What only a pickle could hold is none that anybody should read.
+        if array.dtype.hasobject:
+            array = np.asarray(as_float(value))
         epoch = self._epochs[name]
         self._epochs[name] += 1
         with (
             replaced(folder / f"{name}_epoch{epoch}.npy") as unfinished,
             unfinished.open("wb") as file,
         ):
-            np.save(file, np.asarray(plain(value)), allow_pickle=False)
+            np.save(file, array, allow_pickle=False)
 
     def add_scalars(self, prefix: str, value_dict: Mapping[str, Any], **kwargs: Any) -> None:
         """Write the next values of several names.
@@ -75,6 +81,7 @@ class NPYWriter(AbstractWriter):
     def save(self) -> None:
         """Pack the files, if that was asked for."""
         if self.zip:
+            self._written.note(".zip")
             with (
                 replaced(Path(f"{self.savepath}.zip")) as unfinished,
                 ZipFile(unfinished, "w", ZIP_DEFLATED) as archive,
@@ -84,20 +91,3 @@ class NPYWriter(AbstractWriter):
 
     def close(self) -> None:
         """Do nothing: every file is written when it comes."""
-
-
-def epochs_in(folder: Path) -> dict[int, Path]:
-    """Return the files of one name.
-
-    Args:
-        folder: Such as `_train-saturation_0`, which `NPYWriter` or Delve wrote.
-
-    Returns:
-        By epoch, ascending.
-    """
-    pattern = re.compile(re.escape(folder.name) + r"_epoch(\d+)\.npy")
-    found = {}
-    for path in folder.iterdir():
-        if match := pattern.fullmatch(path.name):
-            found[int(match[1])] = path
-    return dict(sorted(found.items()))

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from fathom.delve.writers.csv import CSVWriter
-from fathom.delve.writers.writer import STATMAP
+from fathom.delve.writers.writer import STATMAP, as_float
+from fathom.delve.writers.written import picture_name
+from fathom.errors import warn
 from fathom.extras import require
 from fathom.reading import PHASES
 
@@ -46,10 +48,23 @@ class CSVandPlottingWriter(CSVWriter):
         self._metric: str | None = kwargs.get("primary_metric")
         self._size: tuple[float, float] | None = kwargs.get("figsize")
         self._font: float | None = kwargs.get("fontsize")
+        self._draws = True
 
     def save(self) -> None:
-        """Write the table, and draw its last row."""
+        """Write the table, and draw its last row; after a picture that fails the table alone."""
         super().save()
+        if not self._draws:
+            return
+        try:
+            self._draw()
+        except Exception as error:  # noqa: BLE001 - it may be the user's plot_manipulation_func
+            self._draws = False
+            warn(
+                "fathom.delve: a picture could not be drawn, so no more are; the table goes on. "
+                f"{type(error).__name__}: {error}"
+            )
+
+    def _draw(self) -> None:
         from fathom.delve.writers.picture import draw
 
         last = max(map(len, self.value_dict.values()), default=0) - 1
@@ -65,8 +80,10 @@ class CSVandPlottingWriter(CSVWriter):
                     continue
                 metric = self.value_dict.get(self._metric, []) if self._metric else []
                 number = f"{self._metric} {_at(metric, last):.4g}" if metric else ""
+                picture = picture_name(short, phase, last)
+                self._written.note(picture)
                 draw(
-                    Path(f"{self.savepath}_{short}_{phase}_epoch_{last}.png"),
+                    Path(f"{self.savepath}{picture}"),
                     values,
                     statistic=statistic,
                     title=(Path(self.savepath).name, f"epoch {last}", phase, number),
@@ -77,5 +94,4 @@ class CSVandPlottingWriter(CSVWriter):
 
 
 def _at(column: list[Any], epoch: int) -> float:
-    value = column[epoch] if epoch < len(column) else math.nan
-    return float(value) if isinstance(value, int | float) else math.nan
+    return as_float(column[epoch]) if epoch < len(column) else math.nan

@@ -5,7 +5,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fathom.delve.writers.writer import AbstractWriter, is_matrix, plain
+from fathom.delve.writers.writer import AbstractWriter, as_float
+from fathom.delve.writers.written import EVENTS
 from fathom.extras import require
 
 
@@ -39,22 +40,22 @@ class TensorBoardWriter(AbstractWriter):
         self._start = initial_epoch
 
     def add_scalar(self, name: str, value: Any, **kwargs: Any) -> None:
-        """Write the next value of a name; what is not finite is no point of a curve.
+        """Write the next value of a name; what is no finite number is no point of a curve.
 
         Args:
             name: The tag.
             value: A number.
             **kwargs: Not used.
         """
-        value = plain(value)
-        if is_matrix(name, value) or isinstance(value, str):
-            return
         epoch = self._epochs.get(name, self._start)
         self._epochs[name] = epoch + 1
-        if math.isfinite(value):
+        number = as_float(value)
+        if math.isfinite(number):
             if self._writer is None:
-                self._writer = self._begin(self.savepath, purge_step=self._start or None)
-            self._writer.add_scalar(name, value, epoch)
+                self._writer = self._begin(
+                    self.savepath, purge_step=self._start or None, filename_suffix=EVENTS
+                )
+            self._writer.add_scalar(name, number, epoch)
 
     def add_scalars(self, prefix: str, value_dict: Mapping[str, Any], **kwargs: Any) -> None:
         """Write the next values of several names.

@@ -66,13 +66,24 @@ def plain(value: Any) -> Any:
         value: Of torch, NumPy or Python.
 
     Returns:
-        What is something else as it is.
+        What is something else as it is, and None as nan.
     """
+    if value is None:
+        return math.nan
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray | np.generic) and value.size == 1 and value.ndim < 2:
         return value.item()
     return value
+
+
+def as_float(value: Any) -> float:
+    """Return a number, or nan for what is none: text, a matrix, an int that no float can hold."""
+    value = plain(value)
+    try:
+        return math.nan if isinstance(value, str | bytes) or np.ndim(value) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def is_nan(value: Any) -> bool:
