@@ -177,8 +177,9 @@ import sys, threading, time, torch, fathom
 from torch import nn
 over = threading.Event()
 class Slow:
-    def write(self, snapshot): over.wait(); time.sleep(0.3); print("wrote", snapshot.step, flush=True)
-    def close(self): time.sleep(0.3); print("closed", flush=True)
+    def write(self, snapshot): over.wait(); tell("wrote", snapshot.step)
+    def close(self): tell("closed")
+def tell(*words): time.sleep(0.3); print(*words, flush=True)
 model = nn.Linear(3, 4)
 monitor = fathom.watch(model, sys.argv[1], sinks=[Slow()])
 for step in range(2):

@@ -82,9 +82,11 @@ def test_a_sink_for_which_too_many_wait_is_switched_off_with_one_warning(
     monkeypatch.setattr(sink, "_PATIENCE", 0.0)
     model, held = nn.Linear(3, 4), Held(gate)
     monitor = fathom.watch(model, tmp_path / "run", sinks=[held], budget=None)
-    with pytest.warns(fathom.FathomWarning, match=r"Held cannot keep up: 2 .* at step 2") as told:
+    with (
+        pytest.warns(fathom.FathomWarning, match=r"Held cannot keep up: 2 .* at step 2") as told,
+        monitor,
+    ):
         trained(monitor, model)
-        monitor.close()
     assert len(told) == 1
     with fathom.open_run(tmp_path / "run") as run:
         assert run.steps == [0, 1, 2, 3, 4]
