@@ -150,11 +150,11 @@ def test_in_a_run_of_wandb_what_the_user_logs_before_and_after_is_there(
     ):
         for epoch in range(3):
             model(torch.randn(9, 3))
-            step = {"step": epoch} if counts else {}
-            run.log({"loss": 1 / (epoch + 1)}, **step)
+            step = epoch if counts else None
+            run.log({"loss": 1 / (epoch + 1)}, step=step)
             monitor.snapshot(epoch)
             assert sink.written.acquire(timeout=60)
-            run.log({"accuracy": epoch / 10}, **step)
+            run.log({"accuracy": epoch / 10}, step=step)
     rows = rows_of_wandb(tmp_path)
     assert [each["loss"] for each in rows if "loss" in each] == [1, 1 / 2, 1 / 3]
     assert [each["accuracy"] for each in rows if "accuracy" in each] == [0, 0.1, 0.2]
