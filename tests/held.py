@@ -57,11 +57,10 @@ def held_decompositions() -> Iterator[Gate]:
 
 
 class Notes:
-    """A sink that keeps every snapshot, with whether it was done by then."""
+    """A sink that keeps every snapshot."""
 
     def __init__(self) -> None:
         self.snapshots: list[fathom.Snapshot] = []
-        self.done: list[bool] = []
         self.closed = threading.Event()
 
     @property
@@ -69,7 +68,6 @@ class Notes:
         return [each.step for each in self.snapshots]
 
     def write(self, snapshot: fathom.Snapshot) -> None:
-        self.done.append(snapshot.done)
         self.snapshots.append(snapshot)
 
     def close(self) -> None:

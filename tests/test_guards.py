@@ -2,7 +2,12 @@
 
 import inspect
 import re
+import subprocess
+import sys
+import tomllib
+from functools import reduce
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -94,8 +99,50 @@ def test_every_command_is_in_the_readme_and_every_argument_in_the_documentation(
 
 
 def test_the_readme_shows_no_name_that_is_not_there() -> None:
-    for name in re.findall(r"fathom\.([a-z_]+)\(", (ROOT / "README.md").read_text()):
-        assert name in fathom.__all__
+    shown = re.findall(r"\bfathom((?:\.\w+)+)\(", (ROOT / "README.md").read_text())
+    assert ".sinks.CSV" in shown
+    for name in shown:
+        first, *rest = name.split(".")[1:]
+        assert first in {*fathom.__all__, "sinks", "integrations", "delve"}, name
+        assert callable(reduce(getattr, rest, getattr(fathom, first))), name
+
+
+PARTS = """
+import sys
+import fathom
+optional = {
+    "accelerate", "ignite", "lightning", "matplotlib", "mlflow", "pandas", "polars", "pyarrow",
+    "tensorboard", "textual", "trackio", "transformers", "wandb",
+}
+print(*sorted(optional & sys.modules.keys()))
+sinks = fathom.sinks
+print(*(each.__name__ for each in (sinks.CSV, sinks.MLflow, sinks.WandB)))
+print(fathom.delve.SaturationTracker.__name__, fathom.delve.CheckLayerSat.__name__)
+print(fathom.integrations.ignite.FathomHandler.__name__)
+print(*(hasattr(each, "nothing") for each in (fathom, fathom.integrations)))
+"""
+
+
+def test_all_parts_are_there_after_one_import_which_takes_no_optional_package() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PARTS], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "", "CSV MLflow WandB", "SaturationTracker CheckLayerSat", "FathomHandler", "False False",
+    ]  # fmt: skip
+
+
+def test_all_extras_are_installed_together_and_fit() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    for each in needed:
+        # It raises where one is not installed.
+        assert version(re.split(r"[\[<>=; ]", each)[0])
 
 
 def test_the_page_of_regimes_lists_the_tests_of_regimes(request: pytest.FixtureRequest) -> None:

@@ -52,3 +52,21 @@ NAMES = {
     "fathom/metrics/loss",
 }
 """What a dashboard gets of that training unasked; its accuracy is nan, and left out."""
+
+OWN = NAMES - {"fathom/metrics/loss"}
+"""What the user's own run gets of it, in which the user logs the rest."""
+
+
+def offline(folder: Path) -> dict[str, str]:
+    """The environment in which dashboards send nothing, and write below a folder."""
+    return {
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "TRACKIO_DIR": str(folder / "trackio"),
+        "WANDB_DIR": str(folder),
+        "WANDB_ERROR_REPORTING": "false",
+        "WANDB_MODE": "offline",
+        "WANDB_SILENT": "true",
+    }

@@ -1,5 +1,9 @@
 """See how much of each layer's width a PyTorch model really uses, while it trains."""
 
+from importlib import import_module
+from types import ModuleType
+
+from fathom import sinks as sinks
 from fathom.analysis.curve import projection_curve
 from fathom.analysis.eigenspaces import eigenspace_similarity
 from fathom.analysis.embedding import Embedding, embed
@@ -107,3 +111,20 @@ __all__ = [
     "total_variance",
     "watch",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import what belongs to other packages once it is used: `fathom.integrations`, `fathom.delve`.
+
+    Args:
+        name: Of a part of fathom.
+
+    Returns:
+        The part.
+
+    Raises:
+        AttributeError: If there is no such name.
+    """
+    if name in {"delve", "integrations"}:
+        return import_module(f"fathom.{name}")
+    raise AttributeError(f"module 'fathom' has no attribute {name!r}")

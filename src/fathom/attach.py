@@ -90,7 +90,8 @@ def watch(
         classes: Have a live probe of every layer that is not sketched: with `monitor.labels(y)`
             before each call, y from 0 to `classes` - 1, a linear classifier of the train phase's
             rows is scored on the eval phase's. See docs/live-probes.md.
-        sinks: Other places for the numbers: objects with `write(snapshot)` and `close()`.
+        sinks: Other places for the numbers: objects with `write(snapshot)` and `close()`, each
+            called in a thread of its own.
         progress: Show the last snapshot in one line on standard error, on rank 0: in a terminal its
             bottom line, under all that is printed; in a notebook a line that is replaced; else a
             line a snapshot.
@@ -209,10 +210,11 @@ def _check_sinks(sinks: Sequence[Sink]) -> None:
     if not isinstance(sinks, Sequence) or isinstance(sinks, str):
         raise ArgumentError(f"watch: sinks must be a list of sinks, got {sinks!r}. Pass [sink].")
     for sink in sinks:
-        if not (hasattr(sink, "write") and hasattr(sink, "close")):
+        methods = (getattr(sink, name, None) for name in ("write", "close"))
+        if isinstance(sink, type) or not all(map(callable, methods)):
             raise ArgumentError(
                 f"watch: sinks must have write(snapshot) and close(), got {sink!r}. "
-                "Pass objects of a class with these two methods."
+                "Pass objects of a class with these two methods, such as CSV(path)."
             )
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import torch
 
-from fathom.errors import ClosedError, collected, warn
+from fathom.errors import ClosedError, collected, tell, warn, words_of
 from fathom.snapshot import Measured
 
 # A monitor that nobody closed may go while a lock is held that the background waits for, so its end
@@ -29,7 +29,7 @@ class Work:
 
         Args:
             measure: Computes what the snapshot says.
-            record: Writes the snapshot everywhere, which by then can be read.
+            record: Records the snapshot, which by then can be read.
         """
         self._steps: tuple[Callable[[], Measured], Callable[[], None]] | None = measure, record
         self._process = os.getpid()
@@ -70,10 +70,7 @@ class Work:
 
     def tell(self) -> None:
         """Give the warnings that came up so far, each once."""
-        with suppress(IndexError):
-            # So many only: told in the background itself, they come back for the user's thread.
-            for _ in range(len(self._messages)):
-                warn(self._messages.popleft())
+        tell(self._messages)
 
     def run(self, before: "Work | None") -> None:
         """Measure and record; never raise.
@@ -94,7 +91,7 @@ class Work:
             except BaseException as error:  # noqa: BLE001 - nobody else would hear of it
                 warn(
                     "fathom: a snapshot could not be measured and recorded; the training goes on. "
-                    f"{type(error).__name__}: {_words_of(error)}"
+                    f"{words_of(error)}"
                 )
 
     def end(self) -> None:
@@ -104,7 +101,7 @@ class Work:
         self._done.set()
 
     def _wait_for(self, event: threading.Event, timeout: float | None = None) -> bool:
-        # A sink that waited for what it is itself a part of would wait for ever.
+        # While Python ends a sink may be called in this thread, and would wait for ever for itself.
         if event.is_set() or self._thread == threading.get_ident():
             return True
         if self._process != os.getpid():
@@ -153,11 +150,12 @@ class Background:
             if waited is not None:
                 waited.wait()
 
-    def end(self, closing: Callable[[], None]) -> None:
+    def end(self, closing: Callable[[], None], *, waits: bool = True) -> None:
         """Have this done after everything else: here, or where that could wait for ever, there.
 
         Args:
-            closing: It does not raise.
+            closing: What is to be done.
+            waits: Wait until it is done there, within limits; not in a thread that it waits for.
         """
         if self._process != os.getpid():
             closing()
@@ -168,7 +166,7 @@ class Background:
                 self._closing = closing
         if not busy:
             closing()
-        elif threading.current_thread() is not self._thread:
+        elif waits and threading.current_thread() is not self._thread:
             self._closed.wait(_PATIENCE)
 
     def _under_way(self) -> Work | None:
@@ -185,15 +183,10 @@ class Background:
                 work.end()
                 closing, self._closing = self._closing, None
         if closing is not None:
-            closing()
-            self._closed.set()
-
-
-def _words_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - the user's own class may fail here too
-        return "an error that cannot be printed"
+            try:
+                closing()
+            finally:
+                self._closed.set()
 
 
 def _take_one_core() -> None:

@@ -26,7 +26,7 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from operator import index
 from typing import Any, SupportsIndex
@@ -212,3 +212,30 @@ def warn(message: str) -> None:
         warnings.warn(message, FathomWarning, stacklevel=2)
     except FathomWarning:
         logging.getLogger("fathom").error(message)
+
+
+def tell(messages: deque[str]) -> None:
+    """Give the warnings that were kept so far, each once.
+
+    Args:
+        messages: What `collected` has kept; told ones are taken out.
+    """
+    with suppress(IndexError):
+        # So many only: told in the background itself, they come back for the user's thread.
+        for _ in range(len(messages)):
+            warn(messages.popleft())
+
+
+def words_of(error: BaseException) -> str:
+    """Return what an error says, whoever wrote its class.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        Its class and its message.
+    """
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - the user's own class may fail here too
+        return f"{type(error).__name__}: an error that cannot be printed"

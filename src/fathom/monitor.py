@@ -99,8 +99,8 @@ class Monitor:
 
         The spectra are computed and recorded in the background while the training goes on, at most
         one window at a time: this waits for the one before. What is touched of the snapshot waits
-        until it is computed, `snapshot.wait()` until it is recorded. What goes wrong there is a
-        warning at the next call.
+        until it is computed, `snapshot.wait()` until it is recorded in the run. Each sink gets it
+        then, on a thread of its own. What goes wrong there is a warning at the next call.
 
         Where many processes train the model, each calls this: the rows of all of them count, every
         one returns the same snapshot, with the metrics of rank 0, and rank 0 records it.
@@ -167,6 +167,8 @@ class Monitor:
             ranks=self._ranks,
         )
         self._last_step = word.step
+        if self._ranks.rank == 0:
+            self._recorder.start()
         snapshot = begun(measurement, word.metrics, self._recorder, self._background)
         self._measurement, self._snapshot = measurement, snapshot
         return snapshot
@@ -174,6 +176,7 @@ class Monitor:
     def _finish(self) -> None:
         """Wait for the window before, and draw the consequences of what came of it."""
         self._background.wait()
+        self._recorder.tell()
         measurement, self._measurement = self._measurement, None
         if measurement is None:
             return
@@ -282,12 +285,15 @@ class Monitor:
     def close(self) -> None:
         """Take every hook off the model, wait for the last snapshot, and close the run.
 
-        A second call does nothing, or goes on where the first was interrupted.
+        The sinks are waited for too, but not for ever: one that does not end is given up, with a
+        warning. A second call does nothing, or goes on where the first was interrupted.
         """
         if self.closed:
             return
         self._capture.attachment.detach()
         self._finish()
+        # Not in the closer, which goes on nowhere once it is interrupted.
+        self._recorder.close_sinks()
         self._closer()
 
     def __enter__(self) -> Self:
@@ -363,4 +369,4 @@ def _release(
         if process == os.getpid():
             ranks.leave()
 
-    background.end(close)
+    background.end(close, waits=not recorder.is_in_sink)

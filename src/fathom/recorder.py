@@ -1,12 +1,13 @@
 """Where snapshots go: the run on disk, and the sinks."""
 
 import os
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from fathom.errors import RunBusyError, warn
+from fathom.errors import RunBusyError, tell, warn
 from fathom.reading import LayerFacts
-from fathom.sink import Sink, close_all, write_all
+from fathom.sink import Feed, Sink, end_all
 from fathom.snapshot import Snapshot
 from fathom.spectral.moments import Moments
 from fathom.store.writer import Writer
@@ -23,7 +24,10 @@ class Recorder:
             sinks: Where the numbers go too.
         """
         self._writer = writer
-        self._sinks = list(sinks)
+        self._messages: deque[str] = deque()
+        # Each once: two threads would write to one that is there twice.
+        distinct = {id(sink): sink for sink in sinks}.values()
+        self._feeds = [Feed(sink, self._messages) for sink in distinct]
         # A forked child has copies of the run and the sinks, but they are its parent's.
         self._process = os.getpid()
 
@@ -32,13 +36,24 @@ class Recorder:
         """Where the run lies, while it is written."""
         return None if self._writer is None else self._writer.folder
 
+    @property
+    def is_in_sink(self) -> bool:
+        """Whether a sink is the caller."""
+        return any(feed.is_here for feed in self._feeds)
+
+    def start(self) -> None:
+        """Have a thread for each sink: while Python ends there would be no new ones."""
+        if self._process == os.getpid():
+            for feed in self._feeds:
+                feed.start()
+
     def record(
         self,
         snapshot: Snapshot,
         order: Iterable[str],
         moments: Mapping[tuple[str, str], Moments],
     ) -> None:
-        """Write a snapshot everywhere.
+        """Write a snapshot to the run, and hand it to the sinks, which may take longer.
 
         Args:
             snapshot: What was measured.
@@ -49,7 +64,18 @@ class Recorder:
             return
         if self._writer is not None:
             self._append(self._writer, snapshot, order, moments)
-        write_all(self._sinks, snapshot)
+        for feed in self._feeds:
+            feed.give(snapshot)
+
+    def tell(self) -> None:
+        """Give the warnings of the sinks that came up so far, each once."""
+        tell(self._messages)
+
+    def close_sinks(self) -> None:
+        """Wait for the sinks, within limits, and close them; again does no harm."""
+        if self._process == os.getpid():
+            end_all(self._feeds)
+            self.tell()
 
     def close(self) -> None:
         """Close the run and the sinks."""
@@ -57,7 +83,7 @@ class Recorder:
             return
         if self._writer is not None:
             self._writer.close()
-        close_all(self._sinks)
+        self.close_sinks()
 
     def _append(
         self,

@@ -125,7 +125,7 @@ class Snapshot(_Awaited):
         return self._pending is None or self._pending.done
 
     def wait(self, timeout: float | None = None) -> Self:
-        """Wait until the spectra are computed and recorded.
+        """Wait until the spectra are computed and recorded in the run; sinks get them after.
 
         Args:
             timeout: Seconds to wait at most; None for as long as it takes.

@@ -1,6 +1,7 @@
 """A wrong argument raises at once, says what came and what to do, and leaves no hook."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,6 +59,12 @@ REFUSED: list[Any] = [
     pytest.param({"resume": "no"}, ["resume", "True or False", "'no'"], id="resume='no'"),
     pytest.param({"sinks": print}, ["sinks", "list"], id="sinks=print"),
     pytest.param({"sinks": "csv"}, ["sinks", "list", "'csv'"], id="sinks='csv'"),
+    pytest.param({"sinks": [fathom.sinks.CSV]}, ["sinks", "objects", "CSV"], id="sinks=[CSV]"),
+    pytest.param(
+        {"sinks": [SimpleNamespace(write=print, close=False)]},
+        ["sinks", "close()", "close=False"],
+        id="sinks with no method",
+    ),
     pytest.param({"sinks": ["csv"]}, ["sinks", "write(snapshot)", "'csv'"], id="sinks=['csv']"),
     pytest.param({"conv": "mena"}, ["conv", "positions", "Did you mean 'mean'"], id="conv='mena'"),
     pytest.param({"layers": []}, ["layers", "[]"], id="layers=[]"),

@@ -10,6 +10,9 @@ from fathom.spectral.table import check_statistic
 STATISTICS = ("saturation", "intrinsic_dimension")
 """What a dashboard gets of each layer unasked."""
 
+OWN_STEP = "fathom/step"
+"""The snapshot's step, where the dashboard counts steps of its own."""
+
 
 def numbers_of(
     snapshot: Snapshot, *, statistics: Sequence[str] = STATISTICS, metrics: bool = False

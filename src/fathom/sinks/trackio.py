@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from fathom.extras import require
-from fathom.sinks.names import STATISTICS, checked, numbers_of
+from fathom.sinks.names import OWN_STEP, STATISTICS, checked, numbers_of
 from fathom.snapshot import Snapshot
 
 
 class Trackio:
-    """Logs to a run of trackio; needs the extra `trackio`."""
+    """Logs to a run of trackio; needs the extra `trackio`.
+
+    In a run of yours a snapshot is a row of its own, under the step that trackio counts, with its
+    own step as `fathom/step`.
+    """
 
     def __init__(
         self,
@@ -19,10 +23,11 @@ class Trackio:
         statistics: Sequence[str] = STATISTICS,
         **init: Any,
     ):
-        """Take a run, or begin one.
+        """Take a run, or have one begun at the first snapshot.
 
         Args:
-            run: What `trackio.init` returned; None to begin one, which is finished at the end.
+            run: What `trackio.init` returned; None for the present one. Where there is none, one is
+                begun, and finished at the end.
             project: Under which it is begun.
             statistics: Of each layer, some of `fathom.STATISTICS`.
             **init: For `trackio.init`, such as `name`.
@@ -32,9 +37,13 @@ class Trackio:
             MissingExtraError: If trackio is not installed.
         """
         self._statistics = checked(statistics, where="Trackio")
-        trackio = require("trackio", extra="trackio")
+        self._trackio: Any = require("trackio", extra="trackio")
+        if run is None:
+            # Asked for here: it is that of the present thread alone.
+            run = require("trackio.context_vars", extra="trackio").current_run.get()
+        self._run: Any = run
         self._is_own = run is None
-        self._run: Any = trackio.init(project=project, **init) if run is None else run
+        self._init = {"project": project, **init}
 
     def write(self, snapshot: Snapshot) -> None:
         """Log a snapshot.
@@ -43,9 +52,15 @@ class Trackio:
             snapshot: What was measured.
         """
         numbers = numbers_of(snapshot, statistics=self._statistics, metrics=self._is_own)
+        if not self._is_own:
+            self._run.log({**numbers, OWN_STEP: snapshot.step})
+            return
+        if self._run is None:
+            self._run = self._trackio.init(**self._init)
         self._run.log(numbers, step=snapshot.step)
 
     def close(self) -> None:
         """Finish the run, if it was begun here."""
-        if self._is_own:
+        if self._is_own and self._run is not None:
             self._run.finish()
+            self._run = None
