@@ -57,6 +57,15 @@ def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
     torch.set_default_device(before)
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """For what is otherwise on one thread, which `make test` gives every test."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def processes() -> Iterator[Processes]:
     started = Processes()

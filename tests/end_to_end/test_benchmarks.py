@@ -26,6 +26,7 @@ def test_a_smoke_run_writes_every_table(tmp_path: Path) -> None:
         "## Goals",
         "## Memory",
         "## A training step",
+        "## Live probes",
         "## A snapshot",
         "## Growth with the width",
         "## Growth with the number of layers",
@@ -39,7 +40,7 @@ def test_a_smoke_run_writes_every_table(tmp_path: Path) -> None:
         # Two rounds of two steps.
         assert f"| {variant} | 4 |" in text
     goals = text.split("## Goals")[1].split("## Memory")[0]
-    assert len([line for line in goals.splitlines() if "| at " in line]) == 9
+    assert len([line for line in goals.splitlines() if "| at " in line]) == 10
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

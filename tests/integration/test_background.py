@@ -323,15 +323,6 @@ def trained(watched: bool) -> tuple[list[bytes], list[fathom.Snapshot]]:
     return [each.detach().numpy().tobytes() for each in (*numbers, *model.parameters())], taken
 
 
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    """As the background takes one, where the training has more; `make test` gives it one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.usefixtures("two_threads")
 def test_a_training_with_spectra_under_way_is_the_same_to_the_bit() -> None:
     threads: list[int] = []

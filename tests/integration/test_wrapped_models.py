@@ -93,6 +93,8 @@ def test_a_layer_whose_weight_is_made_of_others_is_read_and_trains_the_same(
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
+# On one thread, a Conv3d returns maps that are not.
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("space", [(5, 6), (4, 5, 4)], ids=["2d", "3d"])
 @pytest.mark.parametrize("downsample", [None, 2])
 @pytest.mark.parametrize("method", ["positions", "mean", "max", "median", "flatten"])

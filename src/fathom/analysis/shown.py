@@ -5,9 +5,6 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 
 class Shown:
     """A bar a task, or nothing."""
@@ -18,6 +15,16 @@ class Shown:
         Args:
             wanted: Whether to show any.
         """
+        # Not at the top: a training that wants no bar is not to wait for rich.
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
         self._bars = Progress(
             TextColumn("{task.description:14}"),
             BarColumn(bar_width=20),
