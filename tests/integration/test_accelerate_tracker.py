@@ -121,6 +121,58 @@ def test_what_comes_at_the_same_step_goes_to_the_next_snapshot(tmp_path: Path) -
     assert run.snapshot(2).metrics == {"a": 4, "b": 2, "c": 3}
 
 
+def test_what_was_logged_after_the_last_snapshot_is_a_snapshot_of_its_own(tmp_path: Path) -> None:
+    model = network()
+    tracker = FathomTracker(tmp_path / "run", model, at="accuracy", budget=None)
+    tracker.start()
+    for rows, step, values in ((4, 1, {"accuracy": 1}), (40, 2, {"loss": 5}), (3, 3, {"loss": 6})):
+        model(torch.randn(rows, 6))
+        tracker.log(values, step=step)
+    tracker.finish()
+    run = fathom.open_run(tmp_path / "run")
+    assert run.steps == [1, 3]
+    assert [run.snapshot(step).train["0"].rows for step in run.steps] == [4, 43]
+    assert run.snapshot(3).metrics == {"loss": 6}
+
+
+def test_what_comes_too_late_for_any_snapshot_is_told(tmp_path: Path) -> None:
+    model = network()
+    tracker = FathomTracker(tmp_path / "run", model, at="accuracy")
+    tracker.start()
+    tracker.log({"accuracy": 1}, step=1)
+    tracker.log({"f1": 2, "note": "text"}, step=1)
+    with pytest.warns(fathom.FathomWarning, match=r"fathom: f1 came at the step of the last"):
+        tracker.finish()
+    assert fathom.open_run(tmp_path / "run").steps == [1]
+
+
+def test_what_is_to_be_dropped_first_is_dropped_once(tmp_path: Path) -> None:
+    model = network()
+
+    def log(tracker: FathomTracker, steps: list[int]) -> list[int]:
+        tracker.start()
+        for step in steps:
+            tracker.log({"loss": step}, step=step)
+        tracker.finish()
+        return fathom.open_run(tmp_path / "run").steps
+
+    assert log(FathomTracker(tmp_path / "run", model), [1, 2, 3]) == [1, 2, 3]
+    again = FathomTracker(tmp_path / "run", model, resume_from=3)
+    assert log(again, [3, 4, 5]) == [1, 2, 3, 4, 5]
+    assert log(again, [6, 7]) == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    "value", [torch.tensor(1 + 2j), torch.empty((), device="meta"), 10**400, object()]
+)
+def test_no_value_that_is_logged_ends_the_training(tmp_path: Path, value: object) -> None:
+    tracker = FathomTracker(tmp_path / "run", network())
+    tracker.start()
+    tracker.log({"odd": value, "loss": torch.ones(1, requires_grad=True) * 3}, step=1)
+    tracker.finish()
+    assert fathom.open_run(tmp_path / "run").snapshot(1).metrics == {"loss": 3}
+
+
 def test_a_loop_that_fails_ends_cleanly(tmp_path: Path) -> None:
     model = network()
     before = hooks_of(model)
