@@ -163,7 +163,9 @@ def test_what_is_to_be_dropped_first_is_dropped_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [torch.tensor(1 + 2j), torch.empty((), device="meta"), 10**400, object()]
+    "value",
+    [torch.tensor(1 + 2j), torch.empty((), device="meta"), 10**400, object()],
+    ids=["complex", "meta", "huge", "object"],
 )
 def test_no_value_that_is_logged_ends_the_training(tmp_path: Path, value: object) -> None:
     tracker = FathomTracker(tmp_path / "run", network())
@@ -217,7 +219,7 @@ def test_without_a_model_it_says_so_once_and_the_training_goes_on(tmp_path: Path
 
 _SCRIPT = """
 import sys, warnings
-import torch
+import fathom, torch
 from accelerate import Accelerator
 from fathom.integrations.accelerate import FathomTracker
 
@@ -232,11 +234,17 @@ rank = accelerator.process_index
 open(f"told-{rank}", "w").write("\\n".join(str(each.message) for each in told))
 prepared(torch.randn(7 + rank, 6)).sum().backward()
 accelerator.log({"loss": 1.0}, step=4)
+with fathom.watch(model, "all", budget=None) as monitor:
+    prepared(torch.randn(7 + rank, 6)).sum().backward()
+    accelerator.log({"loss": 1.0}, step=4)
+    monitor.snapshot(4, loss=1.0)
 accelerator.end_training()
 """
 
 
-def test_of_two_processes_the_first_one_is_watched_and_that_is_said(tmp_path: Path) -> None:
+def test_of_two_processes_the_tracker_watches_the_first_and_says_so_and_watch_watches_both(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "train.py").write_text(_SCRIPT)
     source = Path(fathom.__file__).parents[1]
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py"]
@@ -251,6 +259,7 @@ def test_of_two_processes_the_first_one_is_watched_and_that_is_said(tmp_path: Pa
     run = fathom.open_run(tmp_path / "run")
     assert run.steps == [4]
     assert run.snapshot(4).train["0"].rows == 7
+    assert fathom.open_run(tmp_path / "all").snapshot(4).train["0"].rows == 15
     assert "the rows of 1 more do not count" in (tmp_path / "told-0").read_text()
     assert (tmp_path / "told-1").read_text() == ""
 

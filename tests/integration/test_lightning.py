@@ -3,7 +3,10 @@
 import copy
 import csv
 import importlib
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +61,7 @@ def test_an_epoch_is_a_snapshot_with_its_validation_and_without_the_sanity_check
         ({"val_check_interval": 7, "check_val_every_n_epoch": None}, [5, 10, 15], [0, 12, 12]),
         ({"max_steps": 7, "max_epochs": -1}, [5, 7], [12, 0]),
         ({"accumulate_grad_batches": 5}, [1, 2, 3], [12, 12, 12]),
+        ({"precision": "bf16-mixed"}, [5, 10, 15], [12, 12, 12]),
     ],
 )
 def test_whatever_the_trainer_validates_in_an_epoch_is_in_its_snapshot(
@@ -211,6 +215,25 @@ def test_wrong_arguments_are_refused_when_the_callback_is_made(
 ) -> None:
     with pytest.raises(error, match=message):
         FathomCallback(None, **options)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_class_is_a_callback_for_what_is_configured_by_name(package: str) -> None:
+    # As LightningCLI asks before it makes one.
+    script = (
+        f"import sys, {package} as pl\n"
+        "from fathom.integrations.lightning import FathomCallback\n"
+        "assert issubclass(FathomCallback, pl.Callback)\n"
+        "assert type(FathomCallback()) is FathomCallback\n"
+        f"assert not {set(PACKAGES) - {package}} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        env={**os.environ, "PYTHONPATH": str(Path(fathom.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_both_packages_at_once_get_a_callback_of_both() -> None:

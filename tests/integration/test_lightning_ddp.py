@@ -24,18 +24,6 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 import {package} as pl
 from fathom.integrations.lightning import FathomCallback
-from lightning_training import (
-    PACKAGES,
-    QUIET,
-    TRAINING,
-    VALIDATION,
-    Boom,
-    assert_epoch,
-    hooks_of,
-    loader,
-    module,
-    trainer,
-)
 
 class Module(pl.LightningModule):
     def __init__(self):
