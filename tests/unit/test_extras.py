@@ -1,4 +1,7 @@
 import importlib
+import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,3 +42,15 @@ def test_a_package_that_is_there_but_broken_is_not_blamed_on_the_extra(
     with pytest.raises(error) as caught:
         require("fathom_broken_package", extra="parquet")
     assert not isinstance(caught.value, MissingExtraError)
+
+
+def test_importing_fathom_loads_no_optional_package() -> None:
+    optional = {
+        *("accelerate", "delve", "ignite", "lightning", "matplotlib", "mlflow", "pandas", "polars"),
+        *("pyarrow", "pytorch_lightning", "sklearn", "starlette", "tensorboard", "textual"),
+        *("trackio", "transformers", "uvicorn", "wandb"),
+    }
+    assert all(importlib.util.find_spec(name) for name in optional)
+    script = f"import fathom.sinks, fathom.cli.main, sys; print({optional} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr

@@ -49,6 +49,7 @@ class FathomTracker(_tracking.GeneralTracker):  # type: ignore[misc, unused-igno
         self._at = at
         self._alone = options.get("ranks") == "own"
         self._values: dict[str, float] = {}
+        self._step: int | None = None
         self._told = False
 
     @property
@@ -98,13 +99,32 @@ class FathomTracker(_tracking.GeneralTracker):  # type: ignore[misc, unused-igno
             return
         last = self._watching.last_step
         step = (0 if last is None else last + 1) if step is None else step
-        if (self._at is None or self._at in values) and (last is None or step > last):
-            taken, self._values = self._values, {}
-            self._watching.snapshot(step, taken)
+        if last is not None and step <= last:
+            return
+        self._step = step
+        if self._at is None or self._at in values:
+            self._take(step)
 
     def finish(self) -> None:
-        """Take the hooks off, and close the run; `accelerator.end_training` calls this."""
+        """Take a last snapshot, where a later step was logged than that of the one before.
+
+        Then take the hooks off, and close the run; `accelerator.end_training` calls this.
+        """
+        if self._watching.is_open:
+            if self._step is not None:
+                self._take(self._step)
+            elif self._values:
+                warn(
+                    f"fathom: {', '.join(self._values)} came at the step of the last snapshot or "
+                    "below it, and no later one came to take them. Log them before what makes a "
+                    "snapshot."
+                )
+        self._values = {}
         self._watching.close()
+
+    def _take(self, step: int) -> None:
+        taken, self._values, self._step = self._values, {}, None
+        self._watching.snapshot(step, taken)
 
     def _tell_of_no_model(self) -> None:
         if not self._told:
