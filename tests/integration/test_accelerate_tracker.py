@@ -135,6 +135,31 @@ def test_what_was_logged_after_the_last_snapshot_is_a_snapshot_of_its_own(tmp_pa
     assert run.snapshot(3).metrics == {"loss": 6}
 
 
+def test_a_name_that_is_never_logged_is_told(tmp_path: Path) -> None:
+    model = network()
+    tracker = FathomTracker(tmp_path / "run", model, at="acuracy")
+    tracker.start()
+    model(torch.randn(5, 6))
+    tracker.log({"loss": 1, "accuracy": 2}, step=1)
+    with pytest.warns(fathom.FathomWarning, match=r"'acuracy' was never .* loss, accuracy\."):
+        tracker.finish()
+    assert fathom.open_run(tmp_path / "run").steps == [1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((nn.Linear(2, 2), "runs/x"), "run must be a folder, got Linear"),
+        (("runs/x", "model"), "model must be a torch.nn.Module, got str"),
+        (("runs/x", None, ["loss"]), r"at must be one name that is logged, got \['loss'\]"),
+    ],
+)
+def test_wrong_arguments_are_refused_at_once(arguments: Any, message: str) -> None:
+    run, model, *at = arguments
+    with pytest.raises(fathom.ArgumentError, match=message):
+        FathomTracker(run, model, at=at[0] if at else None)
+
+
 def test_what_comes_too_late_for_any_snapshot_is_told(tmp_path: Path) -> None:
     model = network()
     tracker = FathomTracker(tmp_path / "run", model, at="accuracy")

@@ -17,7 +17,7 @@ def test_an_installed_package_is_imported() -> None:
 
 @pytest.mark.parametrize("package", ["fathom_has_no_such_package", "fathom_has_no_such.part"])
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(package: str) -> None:
-    message = rf"^{package} must be installed .*the extra 'parquet'"
+    message = rf"^{package.partition('.')[0]} must be installed .*the extra 'parquet'"
     with pytest.raises(MissingExtraError, match=message) as caught:
         require(package, extra="parquet")
     assert isinstance(caught.value, ImportError)

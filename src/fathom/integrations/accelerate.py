@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from fathom.errors import warn
+from fathom.errors import ArgumentError, warn
 from fathom.extras import require
 from fathom.integrations.watching import Watching, numbers_among
 from fathom.monitor import Monitor
@@ -42,8 +42,12 @@ class FathomTracker(_tracking.GeneralTracker):  # type: ignore[misc, unused-igno
             at: The value, such as `accuracy`, whose logging makes a snapshot; what else is logged
                 waits for it. None for a snapshot at every log.
             **options: For `fathom.watch`, such as `layers`, `budget` and `sinks`.
+
+        Raises:
+            ArgumentError: If the run is no path, the model no module, or `at` no name.
         """
         super().__init__()
+        _refuse(run, model, at)
         self._watching = Watching(run, options)
         self._model = model
         self._at = at
@@ -51,6 +55,7 @@ class FathomTracker(_tracking.GeneralTracker):  # type: ignore[misc, unused-igno
         self._values: dict[str, float] = {}
         self._step: int | None = None
         self._told = False
+        self._logged: dict[str, None] = {}
 
     @property
     def tracker(self) -> Monitor | None:
@@ -94,6 +99,7 @@ class FathomTracker(_tracking.GeneralTracker):  # type: ignore[misc, unused-igno
             **others: Nothing is made of them.
         """
         self._values |= numbers_among(values)
+        self._logged |= dict.fromkeys(values)
         if not self._watching.is_open:
             self._tell_of_no_model()
             return
@@ -111,6 +117,11 @@ class FathomTracker(_tracking.GeneralTracker):  # type: ignore[misc, unused-igno
         Then take the hooks off, and close the run; `accelerator.end_training` calls this.
         """
         if self._watching.is_open:
+            if self._at is not None and self._logged and self._at not in self._logged:
+                warn(
+                    f"fathom: at={self._at!r} was never logged, so no snapshot was taken before "
+                    f"the last one. Logged were {', '.join(map(str, self._logged))}."
+                )
             if self._step is not None:
                 self._take(self._step)
             elif self._values:
@@ -133,3 +144,20 @@ class FathomTracker(_tracking.GeneralTracker):  # type: ignore[misc, unused-igno
                 "fathom: nothing is recorded, as no model is watched. Give FathomTracker the "
                 "model, or call its watch(model), before the first log."
             )
+
+
+def _refuse(run: object, model: object, at: object) -> None:
+    if run is not None and not isinstance(run, str | os.PathLike):
+        raise ArgumentError(
+            f"FathomTracker: run must be a folder, got {type(run).__name__}. Pass "
+            'FathomTracker("runs/x", model).'
+        )
+    if model is not None and not isinstance(model, nn.Module):
+        raise ArgumentError(
+            f"FathomTracker: model must be a torch.nn.Module, got {type(model).__name__}. Pass "
+            'FathomTracker("runs/x", model).'
+        )
+    if at is not None and not isinstance(at, str):
+        raise ArgumentError(
+            f"FathomTracker: at must be one name that is logged, got {at!r}. Pass at='accuracy'."
+        )
