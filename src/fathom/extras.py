@@ -28,8 +28,8 @@ def require(package: str, *, extra: str) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] != package.partition(".")[0]:
             raise
         raise MissingExtraError(
-            f"{package} must be installed for this, got none. Install the extra {extra!r}: "
-            f"pip install '.[{extra}]' in a clone of fathom.",
+            f"{package.partition('.')[0]} must be installed for this, got none. Install the extra "
+            f"{extra!r}: pip install '.[{extra}]' in a clone of fathom.",
             name=package,
         ) from error
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import fathom
+import fathom.sinks
 from fathom.cli.main import app
 from page_scripts import run_script
 
@@ -49,14 +50,47 @@ def test_every_page_is_reached_from_the_first(pages: Path) -> None:
     assert written <= seen
 
 
-def test_every_public_name_and_every_command_is_in_the_reference(pages: Path) -> None:
+def names_for_users() -> set[str]:
+    """What of fathom a user imports, by its full name."""
+    sinks = {f"fathom.sinks.{name}" for name in fathom.sinks.__all__}
+    delve = {f"fathom.delve.{name}" for name in ("SaturationTracker", "CheckLayerSat")}
+    trainers = {
+        "fathom.integrations.lightning.FathomCallback",
+        "fathom.integrations.transformers.FathomCallback",
+        "fathom.integrations.accelerate.FathomTracker",
+        "fathom.integrations.ignite.FathomHandler",
+        "fathom.Monitor.last_step",
+    }
+    return {f"fathom.{name}" for name in fathom.__all__} | sinks | delve | trainers
+
+
+def test_every_public_name_is_in_the_reference(pages: Path) -> None:
     reference = (pages / "reference.html").read_text(encoding="utf-8")
-    named = set(re.findall(r'id="fathom\.(?:errors\.)?(\w+)"', reference))
-    assert named >= set(fathom.__all__)
-    commands = (pages / "commands.html").read_text(encoding="utf-8")
+    named = set(re.findall(r'id="(fathom\.[\w.]+)"', reference))
+    assert names_for_users() <= {name.replace("fathom.errors.", "fathom.") for name in named}
+
+
+def test_every_command_is_on_a_page_that_says_what_it_is_for(pages: Path) -> None:
+    # commands.md is written from the commands themselves, so it has every one of them.
+    written = "".join(
+        page.read_text(encoding="utf-8") for page in DOCS.glob("*.md") if page.name != "commands.md"
+    )
     for command in app.registered_commands:
         assert command.callback is not None
-        assert f"fathom {command.name or command.callback.__name__}" in commands
+        assert f"fathom {command.name or command.callback.__name__}" in written
+
+
+def test_every_example_says_which_extras_it_needs() -> None:
+    extras = {"sklearn": "demo", "lightning": "lightning", "transformers": "transformers"}
+    text = (DOCS / "examples.md").read_text(encoding="utf-8")
+    said = dict(
+        reversed(found)
+        for found in re.findall(r"^It needs (.*)\.\n\n.*examples/(\w+)\.py$", text, re.MULTILINE)
+    )
+    for path in (ROOT / "examples").glob("*.py"):
+        imported = re.findall(r"^(?:from|import) (\w+)", path.read_text(), re.MULTILINE)
+        needed = {extras[name] for name in imported if name in extras}
+        assert set(re.findall("`(.*?)`", said[path.stem])) == needed
 
 
 def test_the_first_script_learns_the_digits(tmp_path: Path) -> None:

@@ -121,6 +121,85 @@ def test_what_comes_at_the_same_step_goes_to_the_next_snapshot(tmp_path: Path) -
     assert run.snapshot(2).metrics == {"a": 4, "b": 2, "c": 3}
 
 
+def test_what_was_logged_after_the_last_snapshot_is_a_snapshot_of_its_own(tmp_path: Path) -> None:
+    model = network()
+    tracker = FathomTracker(tmp_path / "run", model, at="accuracy", budget=None)
+    tracker.start()
+    for rows, step, values in ((4, 1, {"accuracy": 1}), (40, 2, {"loss": 5}), (3, 3, {"loss": 6})):
+        model(torch.randn(rows, 6))
+        tracker.log(values, step=step)
+    tracker.finish()
+    run = fathom.open_run(tmp_path / "run")
+    assert run.steps == [1, 3]
+    assert [run.snapshot(step).train["0"].rows for step in run.steps] == [4, 43]
+    assert run.snapshot(3).metrics == {"loss": 6}
+
+
+def test_a_name_that_is_never_logged_is_told(tmp_path: Path) -> None:
+    model = network()
+    tracker = FathomTracker(tmp_path / "run", model, at="acuracy")
+    tracker.start()
+    model(torch.randn(5, 6))
+    tracker.log({"loss": 1, "accuracy": 2}, step=1)
+    with pytest.warns(fathom.FathomWarning, match=r"'acuracy' was never .* loss, accuracy\."):
+        tracker.finish()
+    assert fathom.open_run(tmp_path / "run").steps == [1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((nn.Linear(2, 2), "runs/x"), "run must be a folder, got Linear"),
+        (("runs/x", "model"), "model must be a torch.nn.Module, got str"),
+        (("runs/x", None, ["loss"]), r"at must be one name that is logged, got \['loss'\]"),
+    ],
+)
+def test_wrong_arguments_are_refused_at_once(arguments: Any, message: str) -> None:
+    run, model, *at = arguments
+    with pytest.raises(fathom.ArgumentError, match=message):
+        FathomTracker(run, model, at=at[0] if at else None)
+
+
+def test_what_comes_too_late_for_any_snapshot_is_told(tmp_path: Path) -> None:
+    model = network()
+    tracker = FathomTracker(tmp_path / "run", model, at="accuracy")
+    tracker.start()
+    tracker.log({"accuracy": 1}, step=1)
+    tracker.log({"f1": 2, "note": "text"}, step=1)
+    with pytest.warns(fathom.FathomWarning, match=r"fathom: f1 came at the step of the last"):
+        tracker.finish()
+    assert fathom.open_run(tmp_path / "run").steps == [1]
+
+
+def test_what_is_to_be_dropped_first_is_dropped_once(tmp_path: Path) -> None:
+    model = network()
+
+    def log(tracker: FathomTracker, steps: list[int]) -> list[int]:
+        tracker.start()
+        for step in steps:
+            tracker.log({"loss": step}, step=step)
+        tracker.finish()
+        return fathom.open_run(tmp_path / "run").steps
+
+    assert log(FathomTracker(tmp_path / "run", model), [1, 2, 3]) == [1, 2, 3]
+    again = FathomTracker(tmp_path / "run", model, resume_from=3)
+    assert log(again, [3, 4, 5]) == [1, 2, 3, 4, 5]
+    assert log(again, [6, 7]) == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [torch.tensor(1 + 2j), torch.empty((), device="meta"), 10**400, object()],
+    ids=["complex", "meta", "huge", "object"],
+)
+def test_no_value_that_is_logged_ends_the_training(tmp_path: Path, value: object) -> None:
+    tracker = FathomTracker(tmp_path / "run", network())
+    tracker.start()
+    tracker.log({"odd": value, "loss": torch.ones(1, requires_grad=True) * 3}, step=1)
+    tracker.finish()
+    assert fathom.open_run(tmp_path / "run").snapshot(1).metrics == {"loss": 3}
+
+
 def test_a_loop_that_fails_ends_cleanly(tmp_path: Path) -> None:
     model = network()
     before = hooks_of(model)
@@ -165,7 +244,7 @@ def test_without_a_model_it_says_so_once_and_the_training_goes_on(tmp_path: Path
 
 _SCRIPT = """
 import sys, warnings
-import torch
+import fathom, torch
 from accelerate import Accelerator
 from fathom.integrations.accelerate import FathomTracker
 
@@ -180,11 +259,17 @@ rank = accelerator.process_index
 open(f"told-{rank}", "w").write("\\n".join(str(each.message) for each in told))
 prepared(torch.randn(7 + rank, 6)).sum().backward()
 accelerator.log({"loss": 1.0}, step=4)
+with fathom.watch(model, "all", budget=None) as monitor:
+    prepared(torch.randn(7 + rank, 6)).sum().backward()
+    accelerator.log({"loss": 1.0}, step=4)
+    monitor.snapshot(4, loss=1.0)
 accelerator.end_training()
 """
 
 
-def test_of_two_processes_the_first_one_is_watched_and_that_is_said(tmp_path: Path) -> None:
+def test_of_two_processes_the_tracker_watches_the_first_and_says_so_and_watch_watches_both(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "train.py").write_text(_SCRIPT)
     source = Path(fathom.__file__).parents[1]
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py"]
@@ -199,6 +284,7 @@ def test_of_two_processes_the_first_one_is_watched_and_that_is_said(tmp_path: Pa
     run = fathom.open_run(tmp_path / "run")
     assert run.steps == [4]
     assert run.snapshot(4).train["0"].rows == 7
+    assert fathom.open_run(tmp_path / "all").snapshot(4).train["0"].rows == 15
     assert "the rows of 1 more do not count" in (tmp_path / "told-0").read_text()
     assert (tmp_path / "told-1").read_text() == ""
 

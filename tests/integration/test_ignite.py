@@ -183,6 +183,59 @@ def test_a_training_resumed_from_a_checkpoint_records_what_an_uninterrupted_one_
             assert reading.rows == other[name].rows
 
 
+def test_a_second_training_goes_on_behind_the_first_with_all_of_its_rows_and_says_so(
+    tmp_path: Path,
+) -> None:
+    model = network()
+    trainer, _ = engines(model)
+    trainer.add_event_handler(Events.ITERATION_COMPLETED(event_filter=at_seven), trainer.terminate)
+    FathomHandler(model, tmp_path / "run", budget=None).attach(trainer)
+    trainer.run(TRAINING, max_epochs=2)
+    trainer.state.iteration = trainer.state.epoch = 0
+    with pytest.warns(fathom.FathomWarning, match="begins at step 0, .* is at 7 .*on at 8"):
+        trainer.run(TRAINING, max_epochs=2)
+    run = fathom.open_run(tmp_path / "run")
+    assert run.steps == [5, 7, 8, 9]
+    assert [run.snapshot(step).train["0"].rows for step in run.steps] == [20, 8, 20, 8]
+
+
+def at_seven(engine: Engine, iteration: int) -> bool:
+    return iteration == 7
+
+
+def test_what_is_behind_another_training_stays_when_the_trainer_goes_on(tmp_path: Path) -> None:
+    model = network()
+    first, _ = engines(model)
+    handler = FathomHandler(model, tmp_path / "run").attach(first)
+    first.run(TRAINING, max_epochs=3)
+    second, _ = engines(model)
+    handler.attach(second)
+    second.run(TRAINING, max_epochs=2)
+    second.run(TRAINING, max_epochs=3)
+    assert fathom.open_run(tmp_path / "run").steps == [5, 10, 15, 16, 17, 18]
+
+
+def test_metrics_that_are_no_numbers_are_left_out_and_those_with_a_gradient_taken(
+    tmp_path: Path,
+) -> None:
+    model = network()
+    trainer, _ = engines(model)
+
+    @trainer.on(Events.EPOCH_COMPLETED)  # type: ignore[untyped-decorator, unused-ignore]
+    def add() -> None:
+        trainer.state.metrics |= {
+            "complex": torch.tensor(1 + 2j),
+            "nowhere": torch.empty((), device="meta"),
+            "huge": 10**400,
+            "list": [1],
+            "good": torch.ones(1, requires_grad=True) * 3,
+        }
+
+    FathomHandler(model, tmp_path / "run").attach(trainer)
+    trainer.run(TRAINING, max_epochs=1)
+    assert fathom.open_run(tmp_path / "run").snapshot().metrics.keys() == {"loss", "good"}
+
+
 def test_a_run_that_is_there_is_refused_before_training(tmp_path: Path) -> None:
     for _ in range(2):
         model = network()

@@ -3,12 +3,8 @@
 import copy
 import gc
 import importlib
-import inspect
 import json
-import os
 import pickle
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -25,74 +21,20 @@ from comparison import assert_read
 from fathom.integrations.transformers import FathomCallback
 from page_scripts import run_script
 from tiny_transformers import SMALL
-
-pytestmark = pytest.mark.filterwarnings(
-    # Theirs: what they use of torch, and of themselves.
-    "ignore:.*pin_memory:UserWarning",
-    "ignore:Detected call of `lr_scheduler.step:UserWarning",
+from trainer_training import (
+    NAME,
+    QUIET,
+    REAL,
+    VALIDATION,
+    Boom,
+    Stop,
+    collate,
+    gpt2,
+    hooks_of,
+    trainer,
 )
 
-NAME = "transformer.h.1.mlp.c_fc"
-
-
-class Boom(Exception):
-    pass
-
-
-def texts(module: Any, count: int) -> list[dict[str, list[int]]]:
-    """Lines of the standard library as characters, each as long as it is."""
-    lines = [line.strip() for line in inspect.getsource(module).splitlines()]
-    kept = [line[:24] for line in lines if len(line) > 2][:count]
-    return [{"input_ids": [1 + ord(c) % 90 for c in line]} for line in kept]
-
-
-def collate(items: list[dict[str, list[int]]]) -> dict[str, Tensor]:
-    """Pad at the end, and say where."""
-    longest = max(len(each["input_ids"]) for each in items)
-    ids = torch.tensor([e["input_ids"] + [0] * (longest - len(e["input_ids"])) for e in items])
-    mask = torch.tensor([[i < len(e["input_ids"]) for i in range(longest)] for e in items])
-    return {
-        "input_ids": ids,
-        "attention_mask": mask.long(),
-        "labels": ids.masked_fill(~mask, -100),
-    }
-
-
-TRAINING, VALIDATION = texts(json, 16), texts(copy, 12)
-REAL = {"train": sum(len(e["input_ids"]) for e in TRAINING)}
-REAL["eval"] = sum(len(e["input_ids"]) for e in VALIDATION)
-
-
-def gpt2() -> Any:
-    torch.manual_seed(0)
-    config: dict[str, Any] = {"vocab_size": 99, "n_embd": 16, "n_layer": 2, "n_head": 2}
-    config |= {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
-    config |= {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "n_positions": 32}
-    return transformers.GPT2LMHeadModel(transformers.GPT2Config(**config))
-
-
-def trainer(root: Path, model: Any, callbacks: list[Any], **options: Any) -> Any:
-    defaults: dict[str, Any] = {
-        "output_dir": str(root / "out"),
-        "use_cpu": True,
-        "report_to": [],
-        "disable_tqdm": True,
-        "num_train_epochs": 3,
-        "per_device_train_batch_size": 4,
-        "per_device_eval_batch_size": 4,
-        "learning_rate": 1e-3,
-        "save_strategy": "no",
-        "eval_strategy": "epoch",
-        "logging_strategy": "epoch",
-    }
-    return transformers.Trainer(
-        model=model,
-        args=transformers.TrainingArguments(**{**defaults, **options}),
-        train_dataset=TRAINING,
-        eval_dataset=VALIDATION,
-        data_collator=collate,
-        callbacks=callbacks,
-    )
+pytestmark = QUIET
 
 
 class Witness(transformers.TrainerCallback):  # type: ignore[misc, unused-ignore]
@@ -117,10 +59,6 @@ class Witness(transformers.TrainerCallback):  # type: ignore[misc, unused-ignore
         rows = {p: torch.cat(each).double().numpy() for p, each in self.rows.items() if each}
         self.epochs.append(rows)
         self.rows = {"train": [], "eval": []}
-
-
-def hooks_of(model: nn.Module) -> int:
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 
 def test_every_evaluation_is_a_snapshot_without_padding(tmp_path: Path) -> None:
@@ -216,65 +154,6 @@ def test_the_numbers_reach_the_log_history_and_the_trainers_tensorboard(
     np.testing.assert_allclose([event.value for event in events], expected, rtol=1e-6)
 
 
-class Stop(transformers.TrainerCallback):  # type: ignore[misc, unused-ignore]
-    def __init__(self, at: int) -> None:
-        self.at = at
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        if state.global_step == self.at:
-            raise Boom
-
-
-@pytest.mark.parametrize("at", [2, 4, 6])
-def test_a_training_resumed_from_a_checkpoint_records_what_an_uninterrupted_one_does(
-    tmp_path: Path, at: int
-) -> None:
-    options: dict[str, Any] = {"save_strategy": "steps", "save_steps": 2}
-    whole = FathomCallback(tmp_path / "whole")
-    trainer(tmp_path / "one", gpt2(), [whole], **options).train()
-    first = [FathomCallback(tmp_path / "run"), Stop(9)]
-    with pytest.raises(Boom):
-        trainer(tmp_path, gpt2(), first, **options).train()
-    del first
-    gc.collect()
-    again = trainer(tmp_path, gpt2(), [FathomCallback(tmp_path / "run")], **options)
-    again.train(resume_from_checkpoint=str(tmp_path / "out" / f"checkpoint-{at}"))
-    run, expected = fathom.open_run(tmp_path / "run"), fathom.open_run(tmp_path / "whole")
-    assert run.steps == expected.steps == [4, 8, 12]
-    for step in run.steps:
-        for phase in ("train", "eval"):
-            one, other = run.snapshot(step).phase(phase), expected.snapshot(step).phase(phase)
-            assert list(one) == list(other) != []
-            for name, reading in one.items():
-                assert reading.rows == other[name].rows
-                np.testing.assert_allclose(
-                    reading.eigenvalues, other[name].eigenvalues, rtol=1e-5, atol=1e-9
-                )
-
-
-@pytest.mark.parametrize("damage", ["gone", "torn"])
-def test_a_checkpoint_without_the_state_begins_a_window_there(tmp_path: Path, damage: str) -> None:
-    options: dict[str, Any] = {"save_strategy": "steps", "save_steps": 2}
-    trainer(tmp_path, gpt2(), [FathomCallback(tmp_path / "run")], **options).train()
-    folder = tmp_path / "out" / "checkpoint-6"
-    state = folder / "fathom-0.pt"
-    if damage == "gone":
-        state.unlink()
-    else:
-        state.write_bytes(state.read_bytes()[:100])
-    again = trainer(tmp_path, gpt2(), [FathomCallback(tmp_path / "run", budget=None)], **options)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.filterwarnings("always", category=fathom.FathomWarning)
-        again.train(resume_from_checkpoint=str(folder))
-    assert [str(each.message).partition(";")[0] for each in told] == [
-        "fathom: fathom-0.pt of the checkpoint cannot be read, so this window begins at the "
-        "checkpoint"
-    ][damage == "gone" :]
-    run = fathom.open_run(tmp_path / "run")
-    assert run.steps == [4, 8, 12]
-    assert run.snapshot(8).train[NAME].samples == 8
-
-
 def fails(made: Any) -> None:
     with pytest.raises(Boom):
         made.train()
@@ -309,20 +188,6 @@ def test_an_exception_takes_the_hooks_off_and_leaves_the_run_to_others(
         monitor.snapshot(100)
 
 
-def test_while_an_exception_is_at_hand_training_again_ends_the_first(tmp_path: Path) -> None:
-    model = gpt2()
-    before = hooks_of(model)
-    stop = Stop(6)
-    made = trainer(tmp_path, model, [FathomCallback(tmp_path / "run"), stop])
-    with pytest.raises(Boom) as caught:
-        made.train()
-    stop.at = -1
-    made.train()
-    run = fathom.open_run(tmp_path / "run")
-    assert (run.steps, hooks_of(model)) == ([4, 5, 8, 12], before)
-    del caught
-
-
 def test_a_logger_that_fails_ends_neither_the_training_nor_the_run(tmp_path: Path) -> None:
     integrations: Any = importlib.import_module("transformers.integrations")
 
@@ -353,13 +218,6 @@ def test_evaluating_and_predicting_alone_are_not_watched(tmp_path: Path) -> None
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_is_there_is_refused_before_training(tmp_path: Path) -> None:
-    trainer(tmp_path, gpt2(), [FathomCallback(tmp_path / "run")], num_train_epochs=1).train()
-    with pytest.raises(fathom.RunExistsError, match="run"):
-        trainer(tmp_path, gpt2(), [FathomCallback(tmp_path / "run")]).train()
-    assert fathom.open_run(tmp_path / "run").steps == [4]
-
-
 def test_a_callback_is_copied_and_pickled_and_refuses_wrong_arguments(tmp_path: Path) -> None:
     callback = FathomCallback(tmp_path / "run", layers=[NAME])
     trainer(tmp_path, gpt2(), [callback], num_train_epochs=1).train()
@@ -384,67 +242,6 @@ def test_padding_would_change_the_numbers(tmp_path: Path) -> None:
     real = reference.eigenvalues(rows[0][batch["attention_mask"].bool()])
     padded = reference.eigenvalues(rows[0].flatten(0, 1))
     assert not np.allclose(real, padded, rtol=1e-3)
-
-
-_DDP = """
-import sys
-import torch, transformers
-from fathom.integrations.transformers import FathomCallback
-
-run, resume = sys.argv[1], sys.argv[2:]
-torch.manual_seed(0)
-config = transformers.GPT2Config(
-    vocab_size=99, n_embd=16, n_layer=1, n_head=2, n_positions=32, bos_token_id=0, eos_token_id=0,
-    resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-)
-
-class Texts(torch.utils.data.Dataset):
-    def __len__(self):
-        return 16
-
-    def __getitem__(self, index):
-        real = (torch.arange(12) < index % 9 + 3).long()
-        ids = (torch.arange(12) * (index + 3) % 90 + 1) * real
-        return {"input_ids": ids, "attention_mask": real, "labels": ids}
-
-trainer = transformers.Trainer(
-    model=transformers.GPT2LMHeadModel(config),
-    args=transformers.TrainingArguments(
-        output_dir="out", use_cpu=True, ddp_backend="gloo", report_to=[], disable_tqdm=True,
-        num_train_epochs=2, per_device_train_batch_size=2, eval_strategy="epoch",
-        save_strategy="steps", save_steps=2,
-    ),
-    train_dataset=Texts(),
-    eval_dataset=Texts(),
-    callbacks=[FathomCallback(run, budget=None)],
-)
-trainer.train(resume_from_checkpoint=resume[0] if resume else None)
-"""
-
-
-def test_under_ddp_the_rows_of_all_ranks_count_and_each_keeps_its_window(tmp_path: Path) -> None:
-    (tmp_path / "train.py").write_text(_DDP)
-    source = Path(fathom.__file__).parents[1]
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py"]
-    for arguments in (["run"], ["run", "out/checkpoint-6"]):
-        subprocess.run(
-            [sys.executable, "-W", "ignore", *launch, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"},
-            check=True,
-            timeout=180,
-            capture_output=True,
-        )
-        run = fathom.open_run(tmp_path / "run")
-        assert run.steps == [4, 8]
-        real = sum(index % 9 + 3 for index in range(16))
-        for step in run.steps:
-            snapshot = run.snapshot(step)
-            for readings in (snapshot.train, snapshot.eval):
-                counts = {(reading.samples, reading.rows) for reading in readings.values()}
-                assert counts == {(16, real)}
-    saved = {path.name for path in (tmp_path / "out" / "checkpoint-6").glob("fathom*")}
-    assert saved == {"fathom-0.pt", "fathom-1.pt"}
 
 
 def test_the_script_of_the_page_runs(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
 import importlib
+import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ def test_an_installed_package_is_imported() -> None:
 
 @pytest.mark.parametrize("package", ["fathom_has_no_such_package", "fathom_has_no_such.part"])
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(package: str) -> None:
-    message = rf"^{package} must be installed .*the extra 'parquet'"
+    message = rf"^{package.partition('.')[0]} must be installed .*the extra 'parquet'"
     with pytest.raises(MissingExtraError, match=message) as caught:
         require(package, extra="parquet")
     assert isinstance(caught.value, ImportError)
@@ -39,3 +42,15 @@ def test_a_package_that_is_there_but_broken_is_not_blamed_on_the_extra(
     with pytest.raises(error) as caught:
         require("fathom_broken_package", extra="parquet")
     assert not isinstance(caught.value, MissingExtraError)
+
+
+def test_importing_fathom_loads_no_optional_package() -> None:
+    optional = {
+        *("accelerate", "delve", "ignite", "lightning", "matplotlib", "mlflow", "pandas", "polars"),
+        *("pyarrow", "pytorch_lightning", "sklearn", "starlette", "tensorboard", "textual"),
+        *("trackio", "transformers", "uvicorn", "wandb"),
+    }
+    assert all(importlib.util.find_spec(name) for name in optional)
+    script = f"import fathom.sinks, fathom.cli.main, sys; print({optional} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr

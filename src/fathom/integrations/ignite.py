@@ -31,6 +31,7 @@ class FathomHandler:
         self._model = model
         self._watching = Watching(run, options)
         self._metrics: dict[str, object] = {}
+        self._left_at = 0
 
     def attach(self, trainer: Any, *, evaluator: Any = None) -> Self:
         """Have the handlers called.
@@ -45,6 +46,7 @@ class FathomHandler:
         """
         events = _engine.Events
         trainer.add_event_handler(events.STARTED, self._begin)
+        trainer.add_event_handler(events.ITERATION_COMPLETED, self._iteration_completed)
         trainer.add_event_handler(events.TERMINATE, self._end)
         trainer.add_event_handler(events.COMPLETED, self._end)
         trainer.add_event_handler(events.EXCEPTION_RAISED, self._fail)
@@ -69,12 +71,18 @@ class FathomHandler:
 
     def _begin(self, trainer: Any) -> None:
         self._metrics = {}
-        self._watching.begin(self._model, after=trainer.state.iteration or None)
+        # Where it was left, nothing comes again; elsewhere it was put by a checkpoint.
+        at = trainer.state.iteration
+        after = None if at in (0, self._left_at) else at
+        self._watching.begin(self._model, at=at, after=after)
         # Behind every handler that evaluates, whenever that was added.
         completed = _engine.Events.EPOCH_COMPLETED
         if trainer.has_event_handler(self._epoch_completed, completed):
             trainer.remove_event_handler(self._epoch_completed, completed)
         trainer.add_event_handler(completed, self._epoch_completed)
+
+    def _iteration_completed(self, trainer: Any) -> None:
+        self._watching.has_news = True
 
     def _evaluated(self, evaluator: Any, *, prefix: str) -> None:
         self._metrics |= {f"{prefix}{name}": n for name, n in evaluator.state.metrics.items()}
@@ -85,13 +93,16 @@ class FathomHandler:
         self._watching.snapshot(trainer.state.iteration, metrics)
 
     def _end(self, trainer: Any) -> None:
-        last = self._watching.last_step
-        if self._watching.is_open and trainer.state.iteration > (0 if last is None else last):
+        if self._watching.has_news:
             self._epoch_completed(trainer)
+        self._close(trainer)
+
+    def _close(self, trainer: Any) -> None:
+        self._left_at = trainer.state.iteration
         self._watching.close()
 
     def _fail(self, trainer: Any, error: BaseException) -> None:
-        self._watching.close()
+        self._close(trainer)
         # An engine takes an error for handled where anyone hears of it. So the last of our own
         # handlers has it go on, but where the user has one: then it is for that one to say.
         hearing = trainer._event_handlers[_engine.Events.EXCEPTION_RAISED]

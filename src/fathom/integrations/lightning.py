@@ -16,13 +16,38 @@ from fathom.integrations.watching import Watching
 from fathom.sinks.names import numbers_of
 
 _PACKAGES = ("lightning.pytorch", "pytorch_lightning")
+_KEY = "FathomCallback("
+
+# `fast_dev_run` is to leave nothing behind: Lightning itself writes no logs then.
+_NOTHING: Mapping[str, Any] = {
+    "run": None,
+    "sinks": (),
+    "keep": "spectrum",
+    "resume": False,
+    "resume_from": None,
+}
 
 
-class FathomCallback:
+def _bases() -> tuple[type[Any], ...]:
+    """Return the base classes of the callbacks of the packages in use."""
+    used = [name for name in _PACKAGES if hasattr(sys.modules.get(name), "Callback")]
+    if not used:
+        # A callback may be asked for before the trainer is imported.
+        installed = [name for name in _PACKAGES if find_spec(name.partition(".")[0])]
+        used = [*installed, _PACKAGES[0]][:1]
+    return tuple(require(name, extra="lightning").Callback for name in used)
+
+
+# What is configured by name, as with LightningCLI, is to be a callback before one is made.
+_Callback: Any = type("_Callback", _bases(), {"__module__": __name__})
+
+
+class FathomCallback(_Callback):  # type: ignore[misc, unused-ignore]
     """Watches the module of a `Trainer` while it is fitted; a snapshot after every epoch.
 
     It works with `lightning` and with `pytorch_lightning`, whose callbacks have different base
-    classes: an instance has those of the packages that are imported when it is made.
+    classes: it has those of the packages that are imported when this file is, and an instance
+    those too that are imported when it is made.
 
     The step of a snapshot is the trainer's `global_step`, which checkpoints and loggers count by
     and which goes on after resuming. Under more than one process all ranks count.
@@ -46,7 +71,6 @@ class FathomCallback:
 
         Raises:
             ArgumentError: If `every_n_epochs` is no number from 1 on.
-            MissingExtraError: If neither package is installed.
         """
         if whole_number(every_n_epochs, where="FathomCallback: every_n_epochs") < 1:
             raise ArgumentError(
@@ -56,13 +80,21 @@ class FathomCallback:
         self._every = every_n_epochs
         self._watching = Watching(run, options, hands_on=True)
         self._resumed_at: int | None = None
+        self._has_saved = self._is_put_back = False
         self._logs = True
 
     @property
     def state_key(self) -> str:
-        """Under which a checkpoint has its state: the run's name, as its place may change."""
+        """Under which a checkpoint has its state."""
         run = self._watching.run
-        return f"FathomCallback({None if run is None else Path(run).name})"
+        return f"{_KEY}{None if run is None else Path(run).as_posix()})"
+
+    def setup(self, trainer: Any, pl_module: nn.Module, stage: str) -> None:
+        """Forget what a checkpoint that was validated or tested has."""
+        if stage == "fit":
+            self._resumed_at = None
+            self._has_saved = self._is_put_back = False
+            self._watching.load({})
 
     def on_fit_start(self, trainer: Any, pl_module: nn.Module) -> None:
         """Watch the module, before anything of it is called."""
@@ -85,17 +117,18 @@ class FathomCallback:
 
     def on_train_batch_end(self, trainer: Any, pl_module: nn.Module, *batch: Any) -> None:
         """Hand the numbers to the loggers that were computed meanwhile."""
+        self._watching.has_news = True
         self._log(trainer)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: nn.Module) -> None:
         """Take a snapshot; the validation of the epoch, if it has one, lies before."""
-        if (trainer.current_epoch + 1) % self._every == 0:
+        # A checkpoint from within the end of an epoch has that end come again.
+        if (trainer.current_epoch + 1) % self._every == 0 and self._watching.has_news:
             self._watching.snapshot(trainer.global_step, trainer.callback_metrics)
 
     def on_train_end(self, trainer: Any, pl_module: nn.Module) -> None:
         """Take a last snapshot, where training went on after the one before."""
-        last = self._watching.last_step
-        if trainer.global_step > (0 if last is None else last):
+        if self._watching.has_news:
             self._watching.snapshot(trainer.global_step, trainer.callback_metrics)
 
     def on_exception(self, trainer: Any, pl_module: nn.Module, exception: BaseException) -> None:
@@ -120,13 +153,32 @@ class FathomCallback:
                 "begins at the checkpoint; the training goes on."
             )
             state_dict = {**state_dict, "monitor": {}}
-        self._watching.load(state_dict)
+        if self._is_put_back:
+            self._watching.put_back(state_dict)
+        else:
+            self._watching.load(state_dict)
+
+    def on_save_checkpoint(
+        self, trainer: Any, pl_module: nn.Module, checkpoint: Mapping[str, Any]
+    ) -> None:
+        """Note that what is read next may be of this fit itself."""
+        self._has_saved = True
 
     def on_load_checkpoint(
         self, trainer: Any, pl_module: nn.Module, checkpoint: Mapping[str, Any]
     ) -> None:
-        """Note where training goes on, as a checkpoint may be without a state of this callback."""
-        self._resumed_at = int(checkpoint["global_step"])
+        """Note where training goes on, and find a state that was saved under another name."""
+        # A search for a learning rate or a batch size saves, trains, and puts all back.
+        self._is_put_back, self._has_saved = self._has_saved, False
+        if self._is_put_back:
+            return
+        # A checkpoint may be without a state of this callback.
+        self._resumed_at = int(checkpoint["global_step"]) or None
+        states = checkpoint["callbacks"]
+        mine = [key for key in states if str(key).startswith(_KEY)]
+        others = [each for each in trainer.callbacks if isinstance(each, FathomCallback)]
+        if self.state_key not in states and len(mine) == len(others) == 1 and states[mine[0]]:
+            self.load_state_dict(states[mine[0]])
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle by the class that can be imported, as processes are begun with it."""
@@ -136,9 +188,9 @@ class FathomCallback:
     def _begin(self, trainer: Any, pl_module: nn.Module) -> None:
         if self._watching.is_open:
             return
-        # `fast_dev_run` is to leave nothing behind: Lightning itself writes no logs then.
-        changes: dict[str, Any] = {"run": None} if trainer.fast_dev_run else {}
-        self._watching.begin(pl_module, after=self._resumed_at, **changes)
+        changes = _NOTHING if trainer.fast_dev_run else {}
+        at = max(trainer.global_step, self._resumed_at or 0)
+        self._watching.begin(pl_module, at=at, after=self._resumed_at, **changes)
         self._resumed_at = None
 
     def _end(self, trainer: Any) -> None:
@@ -157,16 +209,6 @@ class FathomCallback:
                     "fathom: a logger of the trainer failed and gets no more numbers of fathom's; "
                     f"the run is not affected. {type(error).__name__}: {error}"
                 )
-
-
-def _bases() -> tuple[type[Any], ...]:
-    """Return the base classes of the callbacks of the packages in use."""
-    used = [name for name in _PACKAGES if hasattr(sys.modules.get(name), "Callback")]
-    if not used:
-        # A callback may be made before the trainer is imported.
-        installed = [name for name in _PACKAGES if find_spec(name.partition(".")[0])]
-        used = [*installed, _PACKAGES[0]][:1]
-    return tuple(require(name, extra="lightning").Callback for name in used)
 
 
 @cache

@@ -4,7 +4,7 @@ import copy
 import os
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -61,7 +61,9 @@ class FathomCallback(_callbacks.TrainerCallback):  # type: ignore[misc, unused-i
         self._loss, self._metrics, self._epochs, self._due = {}, {}, {}, False
         if loop is not None:
             self._load(loop.f_locals["resume_from_checkpoint"], args)
-        self._watching.begin(model, after=state.global_step or None)
+        self._watching.begin(model, at=state.global_step, after=state.global_step or None)
+        if state.global_step:
+            self._tell(self._untold(state), args, state, control, others)
         if loop is not None and self._watching.monitor is not None:
             # Its locals are the only thing that ends with the loop however that ends.
             mark = _Mark()
@@ -71,7 +73,11 @@ class FathomCallback(_callbacks.TrainerCallback):  # type: ignore[misc, unused-i
     def on_step_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """Take the snapshot, once all data sets are evaluated and before training goes on."""
         self._take(state)
-        self._log(args, state, control, others)
+        self._tell(self._watching.done(), args, state, control, others)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        """Note that training went on."""
+        self._watching.has_news = True
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """Have a snapshot taken, where there is no evaluation."""
@@ -126,22 +132,36 @@ class FathomCallback(_callbacks.TrainerCallback):  # type: ignore[misc, unused-i
         self._metrics, self._due = {}, False
 
     def _finish(self, args: Any, state: Any, control: Any, others: Mapping[str, Any]) -> None:
-        last = self._watching.last_step
-        self._due = self._due or state.global_step > (0 if last is None else last)
+        self._due = self._due or self._watching.has_news
         if self._watching.is_open:
             self._take(state)
-            self._log(args, state, control, others, wait=True)
+            self._tell(self._watching.done(wait=True), args, state, control, others)
 
-    def _log(
+    def _untold(self, state: Any) -> Iterable[Snapshot]:
+        """Give what a resumed training has recorded, but had not yet told when it was saved."""
+        told = [-1]
+        try:
+            for entry in state.log_history:
+                self._epochs[entry["step"]] = entry.get("epoch")
+                if any(name.startswith("fathom/") for name in entry):
+                    told.append(entry["step"])
+            return self._watching.recorded(after=max(told), until=state.global_step)
+        except Exception as error:  # noqa: BLE001 - nothing of ours may end the training
+            warn(
+                "fathom: the run cannot be read, so the trainer's loggers lack what was recorded "
+                f"before the checkpoint; the training goes on. {type(error).__name__}: {error}"
+            )
+            return []
+
+    def _tell(
         self,
+        snapshots: Iterable[Snapshot],
         args: Any,
         state: Any,
         control: Any,
         others: Mapping[str, Any],
-        *,
-        wait: bool = False,
     ) -> None:
-        for snapshot in self._watching.done(wait=wait):
+        for snapshot in snapshots:
             try:
                 if self._logs and (numbers := numbers_of(snapshot)):
                     self._report(snapshot, numbers, args, state, control, others)
