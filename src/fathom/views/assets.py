@@ -16,6 +16,7 @@ MODULES = (
     "colours.js",
     "recording.js",
     "lines.js",
+    "probes.js",
     "layers.js",
     "scale.js",
     "evolution.js",
