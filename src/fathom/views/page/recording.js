@@ -41,7 +41,7 @@ export class Recording {
     }));
     const { probes, live_probes: live } = document;
     this.probed = probes && { ...probes, numbers: probes.steps.map(Number),
-      eval: shares(probes.eval), train: shares(probes.train) };
+      held: shares(probes.eval), train: shares(probes.train) };
     this.live = live ? shares(live) : null;
   }
 
@@ -57,7 +57,7 @@ export class Recording {
   probe(step, name) {
     const at = this.probedAt(step), place = this.places.get(name);
     if (at < 0 || place === undefined) return null;
-    const found = this.probed.eval(at, place);
+    const found = this.probed.held(at, place);
     return found === null ? null : { eval: found, train: this.probed.train(at, place),
       converged: !this.probed.unconverged[at].includes(place) };
   }
