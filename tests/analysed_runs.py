@@ -35,7 +35,9 @@ def analysed(folder: Path, *, layers: int = 6, hidden: str = "block") -> Path:
     return folder
 
 
-def unanalysed(folder: Path, *, layers: int = 6, hidden: str = "block", live: bool = True) -> list[str]:
+def unanalysed(
+    folder: Path, *, layers: int = 6, hidden: str = "block", live: bool = True
+) -> list[str]:
     """The same run without what analyses find, and the names of its layers."""
     names = [f"{hidden}.{place}" for place in range(layers - 1)] + ["head"]
 

@@ -55,7 +55,8 @@ export class LayerChart {
       layers.map((_, place) => this.option(place)),
       drawn("g", { "aria-hidden": "true" },
         probeLines(view, this.slot, (value) => TOP + HEIGHT * (1 - value))),
-      drawn("g", { "aria-hidden": "true" }, this.averages(wide), labels),
+      drawn("g", { "aria-hidden": "true" }, this.averages(wide), labels,
+        recordings.length === 1 ? this.readings.map(([one], place) => one && this.figures(one, place)) : []),
     );
     this.drawLegend();
     this.point(document.activeElement === this.plot ? this.pointed() : null);
@@ -72,8 +73,7 @@ export class LayerChart {
       { role: "option", id: `layer-${place}`, "aria-selected": String(chosen),
         "aria-label": `${called(name)}: ${said.join("; ")}` },
       readings.map((reading, run) =>
-        reading && this.bar(reading, place, run, outputs[run] === name)),
-      recordings.length === 1 && readings[0] ? this.figures(readings[0], place) : null);
+        reading && this.bar(reading, place, run, outputs[run] === name)));
   }
 
   /** A reading in words, and what probes make of it. */
@@ -102,7 +102,7 @@ export class LayerChart {
     const high = reading.saturation ?? reading.least ?? 0;
     const x = (place + 0.5) * this.slot, y = TOP + HEIGHT * (1 - high);
     const value = reading.saturation === null ? "" : share(reading.saturation);
-    return drawn("g", { "aria-hidden": "true" },
+    return drawn("g", {},
       this.slot > 36 ? drawn("text", { class: "figure", x, y: y - (this.ofs ? 17 : 5) }, value) : null,
       this.ofs ? drawn("text", { class: "figure faint", x, y: y - 5 }, of) : null);
   }

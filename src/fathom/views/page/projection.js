@@ -4,7 +4,7 @@ import { link } from "./address.js";
 import { colour } from "./colours.js";
 import { breakable, drawn, element, refill } from "./elements.js";
 import { panel } from "./lines.js";
-import { called, count, number } from "./words.js";
+import { called, count, number, share } from "./words.js";
 
 const CURVE_HIGH = 300;
 
@@ -50,6 +50,10 @@ export class ProjectionView {
       element("span", { class: "key" }, sample("baseline"), "not projected ", element("b", {}, number(baseline))),
       this.scored.length ? [key("single", "the layer that is chosen, alone"),
         key("others", "each of the others, alone")] : []);
+    const known = [baseline, ...this.curve.all, ...(random ?? []),
+      ...this.scored.flatMap(({ accuracy }) => accuracy)].filter((each) => each !== null);
+    this.isShare = known.every((each) => each >= 0 && each <= 1);
+    this.write = this.isShare ? share : number;
     this.fill();
     this.paint();
   }
@@ -67,13 +71,11 @@ export class ProjectionView {
     const others = this.scored.filter((each) => each !== shown);
     const line = (values, property, options) => ({ values, colour: colour(property), ...options });
     const lines = [
-      ...others.map(({ accuracy }) => line(accuracy, "--line", { thick: 1, bare: true })),
+      ...others.map(({ accuracy }) => line(accuracy, "--faint", { thick: 0.6, bare: true })),
       ...(random ? [line(random, "--text", { thick: 1.75, dashed: true })] : []),
       line(all, "--text", { thick: 3.25 }),
       ...(shown ? [line(shown.accuracy, "--series-1", { thick: 2.25 })] : []),
     ];
-    const known = lines.flatMap(({ values }) => values).concat(baseline).filter((each) => each !== null);
-    const isShare = known.every((each) => each >= 0 && each <= 1);
     this.plot.setAttribute("aria-label", `Accuracy over ${thresholds.length} thresholds; the table ` +
       "has the numbers");
     const [width, last] = [view.half ?? this.host.clientWidth, thresholds.length - 1];
@@ -82,7 +84,7 @@ export class ProjectionView {
       xs: thresholds.map((_, place) => place), lines, width: Math.min(width, 760), height: CURVE_HIGH,
       x: { label: "share of the variance that is kept", names: thresholds.map(String),
         range: [-0.1, Math.max(last, 1) + 0.1] },
-      y: { label: "accuracy", range: isShare ? [-0.02, 1.02] : undefined },
+      y: { label: "accuracy", range: this.isShare ? [-0.02, 1.02] : undefined },
       marks: () => (baseline === null ? [] : [{ y: baseline, colour: colour("--faint") }]),
       point: (at) => this.tell(at ?? last, shown),
     });
@@ -91,8 +93,8 @@ export class ProjectionView {
 
   tell(at, shown) {
     const { thresholds, all, random } = this.curve;
-    const parts = [`all layers ${number(all[at])}`, random && `random directions ${number(random[at])}`,
-      shown && `${called(shown.name)} alone ${number(shown.accuracy[at])}, ` +
+    const parts = [`all layers ${this.write(all[at])}`, random && `random directions ${this.write(random[at])}`,
+      shown && `${called(shown.name)} alone ${this.write(shown.accuracy[at])}, ` +
         `${count(shown.dimensions[at])} of ${count(shown.width)} directions`];
     this.told.textContent = `At ${thresholds[at]}: ${parts.filter((part) => part).join("; ")}`;
   }
@@ -100,7 +102,7 @@ export class ProjectionView {
   /** A row a layer, with the fewest directions that lose no more than 0.01. */
   fill() {
     const { thresholds, all, random } = this.curve, { view } = this;
-    const cells = (values) => values.map((each) => element("td", { class: "number" }, number(each)));
+    const cells = (values) => values.map((each) => element("td", { class: "number" }, this.write(each)));
     const together = (title, values) => element("tr", {}, element("th", { scope: "row" }, title),
       element("td", {}), element("td", {}), cells(values));
     const each = ({ name, needed, width, accuracy }) => element("tr", { "data-layer": name,

@@ -9,7 +9,7 @@ import { heatBar } from "./scale.js";
 import { called } from "./words.js";
 
 // Of a cell, in pixels; with values in it from this size on.
-const SMALLEST = 4, LARGEST = 40, WRITTEN_FROM = 34;
+const SMALLEST = 4, LARGEST = 40, WRITTEN_FROM = 34, WIDEST = 640;
 
 // A table of more cells than this would be slow, and nobody reads it.
 const MOST_CELLS = 10000;
@@ -90,7 +90,7 @@ class SimilarityMap extends HeatMap {
     const { rows, columns } = found;
     const wide = (view.recordings.length > 1 ? view.half : view.width) ?? this.host.clientWidth;
     if (!wide) return;
-    const cell = Math.min(Math.max((wide - 220) / columns.names.length, SMALLEST), LARGEST);
+    const cell = Math.min(Math.max(Math.min(wide - 220, WIDEST) / columns.names.length, SMALLEST), LARGEST);
     const upright = columns.title !== "step";
     this.show({
       wide, upright, most: cell * columns.names.length,
