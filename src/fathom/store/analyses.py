@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -89,6 +89,27 @@ def write_analysis(folder: Path, kind: str, name: str, body: Mapping[str, Any]) 
             "Leave run out to get the numbers alone."
         ) from error
     return path
+
+
+def analysis_times(folder: Path, kinds: Iterable[str]) -> tuple[tuple[int, int] | None, ...]:
+    """Look when analyses were last written or removed, at a few folders alone.
+
+    Args:
+        folder: The run's folder.
+        kinds: What they are.
+
+    Returns:
+        Other numbers, some time after anything was; None for a folder that is not there.
+    """
+    found: list[tuple[int, int] | None] = []
+    for place in (folder / FOLDER, *(folder / FOLDER / kind for kind in kinds)):
+        try:
+            status = place.lstat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((status.st_ino, status.st_mtime_ns))
+    return tuple(found)
 
 
 def analysis_files(folder: Path, kind: str, *, most: int | None = None) -> dict[str, AnalysisFile]:

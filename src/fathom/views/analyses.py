@@ -1,5 +1,6 @@
 """What analyses found about a run, kept up with: bounded work, whatever lies in the folder."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -7,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from fathom import probes, projections
 from fathom.probes import Probes
 from fathom.projections import ProjectionCurve
-from fathom.store.analyses import AnalysisFile, analysis_files, read_analysis
+from fathom.store.analyses import AnalysisFile, analysis_files, analysis_times, read_analysis
 from fathom.views import similarity, step_similarity
 from fathom.views.similarity import Similarity
 from fathom.views.step_similarity import SimilarityOverSteps
@@ -31,6 +32,10 @@ _KINDS: Mapping[str, _Kind] = {
 # similarity of 500 layers takes 5 MB.
 _LOOKED_AT, _FILES, _BYTES, _BYTES_IN_ALL = 1000, 256, 8 * 2**20, 24 * 2**20
 
+# A folder's time is as coarse as its file system has it: what is written within the same moment,
+# in seconds, is found by looking at the files.
+_SETTLES = 2.0
+
 
 class Analyses:
     """The analyses of a run; `look` takes in what has changed."""
@@ -44,6 +49,8 @@ class Analyses:
         self._folder = folder
         self._files: dict[tuple[str, str], AnalysisFile] = {}
         self._records: dict[tuple[str, str], Record | None] = {}
+        self._times: object = None
+        self._settled = 0.0
 
     def look(self) -> bool:
         """Read the files that are new or others, and forget those that are gone.
@@ -51,6 +58,11 @@ class Analyses:
         Returns:
             Whether anything has changed.
         """
+        times, now = analysis_times(self._folder, _KINDS), time.monotonic()
+        if times != self._times:
+            self._times, self._settled = times, now + _SETTLES
+        elif now > self._settled:
+            return False
         files = {
             (kind, name): file
             for kind in _KINDS

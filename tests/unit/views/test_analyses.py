@@ -86,6 +86,23 @@ def test_only_news_are_read(tmp_path: Path) -> None:
     assert [each.step for each in analyses.probes] == [20]
 
 
+def test_a_folder_that_rests_is_looked_at_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = unanalysed(tmp_path)
+    add_probes(tmp_path, names, step=0)
+    analyses = Analyses(tmp_path)
+    monkeypatch.setattr("fathom.views.analyses._SETTLES", -1.0)
+    assert analyses.look()
+    with monkeypatch.context() as patch:
+        patch.setattr("fathom.views.analyses.analysis_files", None)
+        assert not analyses.look()
+    os.utime(tmp_path / "analyses" / KIND, ns=(0, 0))
+    add_probes(tmp_path, names, step=20)
+    assert analyses.look()
+    assert [each.step for each in analyses.probes] == [0, 20]
+
+
 def sealed(body: object) -> str:
     text = json.dumps(body)
     return json.dumps({"checksum": zlib.crc32(text.encode()), "body": text})
