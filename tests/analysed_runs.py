@@ -60,7 +60,7 @@ def unanalysed(
 
 def accuracy(place: int, layers: int, step: int) -> float:
     """Of a layer's probe: rises over the first half of the layers, then no more."""
-    return (0.5 + 0.01 * step) * min(1.0, 0.4 + 1.2 * (place + 1) / layers)
+    return min(0.5 + 0.01 * step, 0.9) * min(1.0, 0.4 + 1.2 * (place + 1) / layers)
 
 
 def add_probes(folder: Path, names: Sequence[str], *, step: int) -> Probes:
