@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import fathom
-from fathom.reading import PHASES, LayerFacts, Phase, Reading, Readings
+from fathom.reading import PHASES, LayerFacts, Phase, ProbeScore, Reading, Readings
 from fathom.settings import Settings
 from fathom.snapshot import Snapshot
 from fathom.spectral.spectrum import Spectrum
@@ -132,4 +132,5 @@ def _reading(layer: LayerFacts, phase: Phase, spectrum: Spectrum) -> Reading:
         calls=1,
         dropped=0,
         threshold=0.99,
+        probe=ProbeScore(spectrum.rows / 60000, 500) if phase == "eval" else ProbeScore(),
     )

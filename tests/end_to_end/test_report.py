@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import fathom
+from analysed_runs import add_curve, add_probes, add_similarity
 from fathom.cli.main import main
 from fathom.views.report import report, write_report
 from recorded import long, small
@@ -152,11 +153,20 @@ def test_damaged_records_are_named(tmp_path: Path) -> None:
 
 
 def test_a_hundred_layers_and_a_thousand_steps_are_under_three_megabytes(tmp_path: Path) -> None:
-    with fathom.open_run(long(tmp_path / "long")) as opened:
+    path = long(tmp_path / "long")
+    names = [f"features.{place}" for place in range(100)]
+    for step in range(0, 1000, 100):
+        add_probes(path, names, step=step)
+        add_curve(path, names, step=step)
+    add_similarity(path, names)
+    with fathom.open_run(path) as opened:
         size = write_report([opened], tmp_path / "long.html")
         assert size < 3_000_000
         (document,) = held((tmp_path / "long.html").read_text())["runs"]
     assert len(document["steps"]) == document["recorded"] == 1000
+    assert document["left_out"] == []
+    assert len(document["probes"]["steps"]) == len(document["projections"]) == 10
+    assert document["live_probes"]["rows"] == 1000
     assert (tmp_path / "long.html").stat().st_size == size
 
 

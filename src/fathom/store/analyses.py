@@ -9,9 +9,12 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from stat import S_ISREG
+from typing import Any, NamedTuple
 
 from fathom.errors import RunError
 from fathom.store.schema import DATABASE
@@ -19,6 +22,25 @@ from fathom.store.schema import DATABASE
 FOLDER = "analyses"
 _MOST_BYTES = 64 * 2**20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_END = ".json"
+# Of a link nothing is read, and a pipe is not waited for; not every system knows these.
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+class AnalysisFile(NamedTuple):
+    """A file as it is now: another one whenever what is in it may be.
+
+    Attributes:
+        path: Where it lies.
+        size: In bytes.
+        time: When it was written, in nanoseconds.
+        place: On its disk.
+    """
+
+    path: Path
+    size: int
+    time: int
+    place: int
 
 
 def write_analysis(folder: Path, kind: str, name: str, body: Mapping[str, Any]) -> Path:
@@ -43,7 +65,12 @@ def write_analysis(folder: Path, kind: str, name: str, body: Mapping[str, Any]) 
             "folder that fathom.watch recorded into."
         )
     text = json.dumps(body)
-    path = folder / FOLDER / kind / f"{name}.json"
+    path = folder / FOLDER / kind / f"{name}{_END}"
+    if _is_led_away(path.parent):
+        raise RunError(
+            f"{kind}: run must keep what is found in folders of its own, got a link at "
+            f"{path.parent}, which is never followed. Put a folder in its place."
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, unfinished = tempfile.mkstemp(dir=path.parent, prefix=".")
@@ -64,6 +91,87 @@ def write_analysis(folder: Path, kind: str, name: str, body: Mapping[str, Any]) 
     return path
 
 
+def analysis_times(folder: Path, kinds: Iterable[str]) -> tuple[tuple[int, int] | None, ...]:
+    """Look when analyses were last written or removed, at a few folders alone.
+
+    Args:
+        folder: The run's folder.
+        kinds: What they are.
+
+    Returns:
+        Other numbers, some time after anything was; None for a folder that is not there.
+    """
+    found: list[tuple[int, int] | None] = []
+    for place in (folder / FOLDER, *(folder / FOLDER / kind for kind in kinds)):
+        try:
+            status = place.lstat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((status.st_ino, status.st_mtime_ns))
+    return tuple(found)
+
+
+def analysis_files(folder: Path, kind: str, *, most: int | None = None) -> dict[str, AnalysisFile]:
+    """Look which analyses of a kind there are, without opening one.
+
+    Args:
+        folder: The run's folder.
+        kind: What they are.
+        most: How many files are looked at; None for all.
+
+    Returns:
+        By name, in order of the names. In a folder that is a link there are none: it could lead out
+        of one that is served.
+    """
+    place = folder / FOLDER / kind
+    found = {}
+    with suppress(OSError):
+        if not _is_led_away(place):
+            with os.scandir(place) as entries:
+                for entry in islice(entries, most):
+                    name = entry.name.removesuffix(_END)
+                    if name != entry.name and _NAME.fullmatch(name):
+                        with suppress(OSError):
+                            status = entry.stat(follow_symlinks=False)
+                            found[name] = AnalysisFile(
+                                place / entry.name,
+                                status.st_size,
+                                status.st_mtime_ns,
+                                status.st_ino,
+                            )
+    return dict(sorted(found.items()))
+
+
+def read_analysis(file: AnalysisFile, *, most: int = _MOST_BYTES) -> dict[str, Any] | None:
+    """Read one.
+
+    Args:
+        file: Of `analysis_files`.
+        most: Of a larger one, in bytes, nothing is read.
+
+    Returns:
+        Its body; None where it is not as it was written. Types inside are for the caller to check:
+        anybody can make a file.
+    """
+    try:
+        with os.fdopen(os.open(file.path, _READ), "rb") as opened:
+            # A device never ends.
+            if not S_ISREG(os.fstat(opened.fileno()).st_mode):
+                return None
+            content = opened.read(most + 1)
+        if len(content) > most:
+            return None
+        sealed = json.loads(content)
+        text = sealed["body"]
+        if zlib.crc32(text.encode()) != sealed["checksum"]:
+            return None
+        body = json.loads(text)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
 def read_analyses(folder: Path, kind: str) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Read everything of one kind.
 
@@ -75,28 +183,11 @@ def read_analyses(folder: Path, kind: str) -> tuple[dict[str, dict[str, Any]], l
         The bodies by name, in order of their names, and the names of those that are not as they
         were written. Types inside a body are for the caller to check: anybody can make a file.
     """
-    found: dict[str, dict[str, Any]] = {}
-    damaged = []
-    place = folder / FOLDER / kind
-    for path in sorted(place.glob("*.json")) if place.is_dir() else []:
-        body = _body(path)
-        if body is None:
-            damaged.append(path.stem)
-        else:
-            found[path.stem] = body
-    return found, damaged
+    files = analysis_files(folder, kind)
+    bodies = {name: read_analysis(file) for name, file in files.items()}
+    found = {name: body for name, body in bodies.items() if body is not None}
+    return found, [name for name in files if name not in found]
 
 
-def _body(path: Path) -> dict[str, Any] | None:
-    try:
-        # A link could lead out of a folder that is served, and a device never ends.
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > _MOST_BYTES:
-            return None
-        sealed = json.loads(path.read_text(encoding="utf-8"))
-        text = sealed["body"]
-        if zlib.crc32(text.encode()) != sealed["checksum"]:
-            return None
-        body = json.loads(text)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
+def _is_led_away(place: Path) -> bool:
+    return place.is_symlink() or place.parent.is_symlink()

@@ -6,19 +6,21 @@ and the live page (the same document from a server) share their code.
 
 import json
 import math
-from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fathom.probes import Probes
 from fathom.reading import PHASES
 from fathom.spectral.spectrum import Spectrum
 from fathom.store.lock import is_written
 from fathom.store.timeline import Timeline
+from fathom.views.analyses import Analyses
+from fathom.views.analysis_documents import analysis_documents
 from fathom.views.findings import findings
 from fathom.views.gaps import gaps
+from fathom.views.numbers import exact, number, packed, plain
 from fathom.views.plots.names import short_names
 
 Document = dict[str, Any]
@@ -26,15 +28,15 @@ Document = dict[str, Any]
 _POINTS = 64
 # Characters of a layer's name under a bar, and beside a narrow picture.
 _LABEL, _BRIEF = 26, 16
-_SAFE = 2**53 - 1
 
 
-def run_document(timeline: Timeline, *, name: str) -> Document:
+def run_document(timeline: Timeline, *, name: str, analyses: Analyses | None = None) -> Document:
     """Return what the page shows of a run, but for its spectra.
 
     Args:
         timeline: Of the run.
         name: How it is called and linked to.
+        analyses: Of the run, as last looked at; None for those that are there now.
 
     Returns:
         Values that JSON can hold:
@@ -53,11 +55,15 @@ def run_document(timeline: Timeline, *, name: str) -> Document:
         - `unobserved` and `disabled` at the last step: layer to reason; `gaps` at any step (`text`,
           `layers`);
         - `facts`: model, versions and start of the first session; `settings` of it; `sessions`, how
-          often the run was begun or resumed.
+          often the run was begun or resumed;
+        - what `analysis_documents` returns.
 
         Saturation is dimension over width, status its place in `fathom.store.summary.STATUSES`.
     """
     run, last = timeline.run, timeline.last
+    if analyses is None:
+        analyses = Analyses(run.path)
+        analyses.look()
     sessions = run.sessions
     facts = dict(sessions[0]) if sessions else {}
     settings = facts.pop("settings", {})
@@ -67,8 +73,8 @@ def run_document(timeline: Timeline, *, name: str) -> Document:
         "name": name,
         "live": is_written(run.path),
         "recorded": timeline.recorded,
-        "steps": [step if abs(step) <= _SAFE else str(step) for step in timeline.steps],
-        "times": _plain(timeline.times),
+        "steps": [exact(step) for step in timeline.steps],
+        "times": plain(timeline.times),
         "threshold": settings.get("threshold"),
         "output_layer": None if last is None else last.output_layer,
         "layers": [
@@ -84,9 +90,9 @@ def run_document(timeline: Timeline, *, name: str) -> Document:
             for each, label, brief in zip(timeline.facts, labels, briefs, strict=True)
         ],
         "prefix": prefix,
-        "metrics": {name: _plain(values) for name, values in timeline.metrics.items()},
+        "metrics": {name: plain(values) for name, values in timeline.metrics.items()},
         "phases": {
-            phase: _phase(timeline, phase)
+            phase: _phase(timeline, phase, analyses.probes)
             for phase in PHASES
             if np.isfinite(timeline.numbers("status", phase=phase)).any()
         },
@@ -96,6 +102,7 @@ def run_document(timeline: Timeline, *, name: str) -> Document:
         "facts": facts,
         "settings": settings,
         "sessions": len(sessions),
+        **analysis_documents(analyses, timeline),
     }
 
 
@@ -126,9 +133,9 @@ def spectrum_document(spectrum: Spectrum, *, threshold: float, points: int = _PO
         "rows": spectrum.rows,
         "status": spectrum.status,
         "threshold": threshold,
-        "dimension": _number(dimension),
-        "at_least": _number(spectrum.at_least(threshold)),
-        "captured": _number(spectrum.captured),
+        "dimension": number(dimension),
+        "at_least": number(spectrum.at_least(threshold)),
+        "captured": number(spectrum.captured),
         "rank": ranks.tolist(),
         "value": [float(f"{value:.4g}") for value in values[ranks - 1]],
         "share": [round(float(value), 5) for value in share[ranks - 1]],
@@ -151,42 +158,19 @@ def json_text(document: Mapping[str, Any]) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def packed(values: NDArray[np.float64]) -> Document:
-    """Pack an array of counts for the page.
-
-    Args:
-        values: (steps, layers) whole numbers >= 0, or nan.
-
-    Returns:
-        `type` (`u1`, `u2` or `f4`), `rows`, `columns` and `data`: the numbers by row, little-endian
-        in base64. The largest number of an unsigned type stands for nan. Where all rows are the
-        same there is one, and it holds for every step.
-    """
-    columns = values.shape[1]
-    if len(values) > 1 and np.array_equal(values, np.broadcast_to(values[:1], values.shape), True):
-        values = values[:1]
-    known = values[np.isfinite(values)]
-    most = known.max() if known.size else 0
-    kind = next((kind for kind, top in (("u1", 255), ("u2", 65535)) if most < top), "f4")
-    if kind != "f4":
-        values = np.where(np.isfinite(values), values, np.iinfo(kind).max)
-    data = b64encode(np.ascontiguousarray(values, f"<{kind}").tobytes()).decode()
-    return {"type": kind, "rows": len(values), "columns": columns, "data": data}
-
-
-def _phase(timeline: Timeline, phase: str) -> Document:
+def _phase(timeline: Timeline, phase: str, probes: Sequence[Probes]) -> Document:
     dimension = timeline.numbers("dimension", phase=phase)
     at_least = timeline.numbers("at_least", phase=phase)
     return {
-        "average": _plain(timeline.averages(phase=phase), digits=4),
+        "average": plain(timeline.averages(phase=phase), digits=4),
         "dimension": packed(dimension),
         "at_least": None if np.array_equal(dimension, at_least, True) else packed(at_least),
         "status": packed(timeline.numbers("status", phase=phase)),
         "rows": packed(timeline.numbers("rows", phase=phase)),
-        "samples": _plain(timeline.numbers("samples", phase=phase)[-1]),
+        "samples": plain(timeline.numbers("samples", phase=phase)[-1]),
         "findings": [
             {"kind": each.kind, "text": each.text, "layers": list(each.layers)}
-            for each in findings(timeline, phase=phase)
+            for each in findings(timeline, phase=phase, probes=probes)
         ],
     }
 
@@ -195,19 +179,9 @@ def _reasons(names: Any, reasons: Mapping[str, str]) -> dict[str, str]:
     return {name: reasons.get(name, "") for name in names}
 
 
-def _plain(values: NDArray[np.float64], *, digits: int | None = None) -> list[float | None]:
-    return [_number(value, digits=digits) for value in values.tolist()]
-
-
 def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _finite(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _number(value: float, *, digits: int | None = None) -> float | None:
-    if not math.isfinite(value):
-        return None
-    return value if digits is None else round(value, digits)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fathom.probes import Probes
 from fathom.reading import AVERAGED_KINDS
 from fathom.snapshot import by_reason
 from fathom.spectral.spectrum import PROVISIONAL_BELOW
@@ -28,8 +29,8 @@ class Finding:
     """One thing to know.
 
     Attributes:
-        kind: `average`, `tail`, `low`, `high`, `provisional`, `coarse`, `unknown`, `unobserved` or
-            `disabled`.
+        kind: `average`, `tail`, `probes`, `low`, `high`, `provisional`, `coarse`, `unknown`,
+            `unobserved` or `disabled`.
         text: A sentence or two.
         layers: That it is about.
     """
@@ -60,12 +61,13 @@ class _Step:
         return trusted & ~self.is_output
 
 
-def findings(timeline: Timeline, *, phase: str) -> list[Finding]:
+def findings(timeline: Timeline, *, phase: str, probes: Sequence[Probes] = ()) -> list[Finding]:
     """Say what there is to know of the last step.
 
     Args:
         timeline: Of a run.
         phase: `train` or `eval`.
+        probes: Of the run; those of the last step are judged.
 
     Returns:
         What is of most weight first. Layers that are read too little are named, and not judged.
@@ -94,6 +96,9 @@ def findings(timeline: Timeline, *, phase: str) -> list[Finding]:
     for say in (_average, _tail, _low, _high, _provisional, _coarse, _unknown):
         if facts and (finding := say(step)):
             found.append(finding)
+    of_last = next((each for each in probes if each.step == last.step), None)
+    if of_last is not None and (finding := _idle(step, of_last)):
+        found.append(finding)
     reasons = {name: last.reasons.get(name, "") for name in last.unobserved}
     for reason, names in by_reason(reasons):
         text = f"Not observed{f', as: {reason}' if reason else ''}: {names}."
@@ -148,6 +153,39 @@ def _tail(step: _Step) -> Finding | None:
         "data, or its receptive field larger than the input."
     )
     return Finding("tail", text, names)
+
+
+def _idle(step: _Step, probes: Probes) -> Finding | None:
+    """Find from where on no layer makes the classes easier to tell apart, and all are low."""
+    probed = [each for each in probes if math.isfinite(each.eval_accuracy)]
+    if not probed:
+        return None
+    accuracy = np.array([each.eval_accuracy for each in probed])
+    samples = np.array([max(each.eval_samples, 1) for each in probed])
+    best = np.maximum.accumulate(accuracy[::-1])[::-1]
+    error = np.sqrt(accuracy * (1 - accuracy) / samples)
+    # Of the last one it holds in any case.
+    first = int(np.argmax(best - accuracy <= error))
+    saturation = dict(zip(step.names[step.judged], step.saturation[step.judged], strict=True))
+    outputs = set(step.names[step.is_output])
+    after = [each for each in probed[first + 1 :] if each.layer not in outputs]
+    values = [saturation.get(each.layer, math.nan) for each in after]
+    bound = max(LOW, TAIL_SHARE * max(saturation.values(), default=0.0))
+    says = (
+        len(after) >= TAIL_LENGTH
+        and all(value < bound for value in values)
+        and all(each.converged for each in probed[first:])
+        and not probes.model_accuracy > accuracy[first] + error[first]
+    )
+    if not says:
+        return None
+    text = (
+        f"From {probed[first].layer or '(model)'} on the probes' eval accuracy no longer rises "
+        f"({accuracy[first]:.1%}, at most {best[first]:.1%} after it; standard error "
+        f"{error[first]:.1%} of {samples[first]:,} samples), and the {len(after)} layers after it "
+        f"are low, at most {max(values):.0%}: they add nothing that a linear classifier could use."
+    )
+    return Finding("probes", text, tuple(each.layer or "(model)" for each in after))
 
 
 def _about(

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 import fathom
 from fathom.spectral.spectrum import Spectrum
 from fathom.store.summary import STATUSES
-from fathom.views.document import json_text, packed, run_document, spectrum_document
+from fathom.views.document import json_text, run_document, spectrum_document
 from fathom.views.findings import findings
+from fathom.views.numbers import packed
 from made_runs import made_reading, made_run
 from recorded import HOSTILE, hostile, small
 

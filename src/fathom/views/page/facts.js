@@ -31,7 +31,7 @@ export function settings(recordings) {
 /** What is missing of a run, as a list; never empty. */
 export function missing({ document, steps }) {
   const items = [];
-  const { recorded, unobserved, disabled, gaps, damaged } = document;
+  const { recorded, unobserved, disabled, gaps, damaged, left_out: leftOut } = document;
   if (recorded > steps.length)
     items.push(`Of ${several(recorded, "recorded step")}, ${count(steps.length)} are shown, evenly ` +
       "spread, and the last.");
@@ -43,6 +43,8 @@ export function missing({ document, steps }) {
     items.push(`${text}: ${listed(layers)}.`);
   if (damaged?.length)
     items.push(`Damaged on disk, and left out: ${listed(damaged)}.`);
+  if (leftOut.length)
+    items.push(`Analyses that are damaged, or too large for this page, are left out: ${listed(leftOut)}.`);
   return items.length ? element("ul", {}, items.map((item) => element("li", {}, item)))
     : element("p", {}, steps.length
       ? "Nothing: every layer that was asked for is here, at every step." : "Nothing is recorded yet.");

@@ -2,6 +2,7 @@
 
 import { series } from "./colours.js";
 import { drawn, element, refill, swatch } from "./elements.js";
+import { probeKeys, probeLines, probesSaid, showsProbes } from "./probes.js";
 import { labelled, prefixes } from "./recording.js";
 import { called, count, described, dimension, share, WORDS } from "./words.js";
 
@@ -47,12 +48,15 @@ export class LayerChart {
     const deep = TOP + HEIGHT + (flat ? 24 : names * LETTER + 14);
     sized(this.plot, wide, deep);
     sized(this.axis, AXIS, deep);
-    this.axis.replaceChildren(...ticks());
+    this.axis.replaceChildren(...ticks(showsProbes(view)));
     refill(this.plot,
       drawn("defs", {}, recordings.map((_, run) => hatch(run))),
       drawn("g", { "aria-hidden": "true" }, rules(wide), this.marks("chosen"), this.marks("cursor")),
       layers.map((_, place) => this.option(place)),
-      drawn("g", { "aria-hidden": "true" }, this.averages(wide), labels),
+      drawn("g", { "aria-hidden": "true" },
+        probeLines(view, this.slot, (value) => TOP + HEIGHT * (1 - value))),
+      drawn("g", { "aria-hidden": "true" }, this.averages(wide), labels,
+        recordings.length === 1 ? this.readings.map(([one], place) => one && this.figures(one, place)) : []),
     );
     this.drawLegend();
     this.point(document.activeElement === this.plot ? this.pointed() : null);
@@ -63,14 +67,19 @@ export class LayerChart {
     const readings = this.readings[place], name = this.view.layers[place];
     const { recordings, outputs } = this.view;
     const said = recordings.map((each, run) =>
-      (recordings.length > 1 ? `${each.name}: ` : "") + described(readings[run]));
+      (recordings.length > 1 ? `${each.name}: ` : "") + this.said(each, run, place));
     const chosen = name === this.view.layer;
     return drawn("g",
       { role: "option", id: `layer-${place}`, "aria-selected": String(chosen),
         "aria-label": `${called(name)}: ${said.join("; ")}` },
       readings.map((reading, run) =>
-        reading && this.bar(reading, place, run, outputs[run] === name)),
-      recordings.length === 1 && readings[0] ? this.figures(readings[0], place) : null);
+        reading && this.bar(reading, place, run, outputs[run] === name)));
+  }
+
+  /** A reading in words, and what probes make of it. */
+  said(recording, run, place) {
+    const probes = probesSaid(recording, this.view.places[run], this.view.layers[place]);
+    return described(this.readings[place][run]) + (probes && `; ${probes}`);
   }
 
   bar(reading, place, run, isOutput) {
@@ -93,7 +102,7 @@ export class LayerChart {
     const high = reading.saturation ?? reading.least ?? 0;
     const x = (place + 0.5) * this.slot, y = TOP + HEIGHT * (1 - high);
     const value = reading.saturation === null ? "" : share(reading.saturation);
-    return drawn("g", { "aria-hidden": "true" },
+    return drawn("g", {},
       this.slot > 36 ? drawn("text", { class: "figure", x, y: y - (this.ofs ? 17 : 5) }, value) : null,
       this.ofs ? drawn("text", { class: "figure faint", x, y: y - 5 }, of) : null);
   }
@@ -140,13 +149,14 @@ export class LayerChart {
     const { recordings, phase, places } = this.view;
     const used = new Set(this.readings.flatMap((readings, place) => readings.map((reading, run) =>
       reading && barStyle(reading, this.view.outputs[run] === this.view.layers[place]))));
-    this.legend.replaceChildren(
-      ...recordings.map((each, run) => element("span", { class: "key" }, swatch(series(run)),
+    refill(this.legend,
+      recordings.map((each, run) => element("span", { class: "key" }, swatch(series(run)),
         recordings.length > 1 ? `${each.name}: ` : "", WORDS.average, " ",
         element("b", {}, share(each.average(phase, places[run]))), dash(run))),
-      ...prefixes(recordings).map((prefix) =>
+      probeKeys(this.view),
+      prefixes(recordings).map((prefix) =>
         element("span", { class: "key" }, "names without ", element("b", {}, prefix))),
-      ...Object.entries(STYLES).filter(([style]) => used.has(style)).map(([style, meaning]) =>
+      Object.entries(STYLES).filter(([style]) => used.has(style)).map(([style, meaning]) =>
         element("span", { class: "key" }, pattern(style), meaning)));
   }
 
@@ -170,7 +180,7 @@ export class LayerChart {
     return [
       element("div", {}, element("b", {}, called(layers[place])), of ? ` (${of}${output})` : ""),
       recordings.map((each, run) => element("div", {}, swatch(series(run)),
-        recordings.length > 1 ? `${each.name}: ` : "", described(this.readings[place][run]))),
+        recordings.length > 1 ? `${each.name}: ` : "", this.said(each, run, place))),
     ].flat();
   }
 
@@ -253,12 +263,13 @@ function dash(run) {
 
 const SHARES = [0, 0.25, 0.5, 0.75, 1];
 
-function ticks() {
+function ticks(probed) {
   return [
     ...SHARES.map((each) => drawn("text", { class: "tick", x: AXIS - 6, y: TOP + HEIGHT * (1 - each),
       "text-anchor": "end", "dominant-baseline": "central" }, String(each))),
     drawn("text", { class: "tick", "text-anchor": "middle",
-      transform: `translate(9 ${TOP + HEIGHT / 2}) rotate(-90)` }, WORDS.saturation),
+      transform: `translate(9 ${TOP + HEIGHT / 2}) rotate(-90)` },
+    WORDS.saturation + (probed ? " and accuracy" : "")),
   ];
 }
 

@@ -22,6 +22,7 @@ const plots = new WeakMap();
  * @property {string} label
  * @property {boolean} [log]
  * @property {[number, number]} [range] Both ends; a linear axis finds its own.
+ * @property {string[]} [names] What is written at 0, 1 and so on in place of numbers.
  */
 
 /**
@@ -30,6 +31,8 @@ const plots = new WeakMap();
  * @property {string} colour
  * @property {boolean} [dashed]
  * @property {boolean} [dotted]
+ * @property {number} [thick] In pixels.
+ * @property {boolean} [bare] Without a point at each x.
  */
 
 /**
@@ -60,10 +63,10 @@ export function panel(host, spec) {
     axes: [{ ...axis(spec.x, 30), ...(spec.x.log ? {} : { incrs: WHOLE }) }, axis(spec.y, 50)],
     series: [{}, ...lines.map((line) => ({
       stroke: line.colour,
-      width: 1.75,
+      width: line.thick ?? 1.75,
       dash: DASHES[Number(line.dashed ?? false)][Number(line.dotted ?? false)],
       spanGaps: true,
-      points: { show: !dense, size: 5, fill: line.colour },
+      points: { show: !dense && !line.bare, size: 5, fill: line.colour },
     }))],
     hooks: {
       draw: [(drawing) => (spec.marks?.() ?? []).forEach((mark) => across(drawing, mark))],
@@ -90,14 +93,14 @@ function scaled({ log, range }, xs = null) {
   return { range: () => [low - room, high + room] };
 }
 
-function axis({ label, log }, size) {
+function axis({ label, log, names }, size) {
   const [faint, line] = [colour("--faint"), colour("--line")];
   const filter = (drawing, ticks) => (log ? decades(drawing, ticks, size) : ticks);
   return {
     label, size, font: FONT, labelFont: FONT, labelSize: 18, labelGap: 0, gap: 4, stroke: faint,
     grid: { stroke: line, width: 1, filter }, ticks: { stroke: line, width: 1, size: 4, filter }, filter,
     space: size > 40 ? 28 : 56,
-    values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : log ? power(tick) : number(tick))),
+    values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : names ? names[tick] ?? "" : log ? power(tick) : number(tick))),
   };
 }
 

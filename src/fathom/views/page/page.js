@@ -7,8 +7,10 @@ import { Evolution } from "./evolution.js";
 import { missing, settings } from "./facts.js";
 import { LayerChart } from "./layers.js";
 import { MetricsView } from "./metrics.js";
+import { ProjectionView } from "./projection.js";
 import { joined, Recording } from "./recording.js";
 import { scale } from "./scale.js";
+import { SimilarityView } from "./similarity.js";
 import { SpectrumView } from "./spectrum.js";
 import { LayerTable } from "./table.js";
 import { Controls } from "./controls.js";
@@ -73,22 +75,24 @@ export class RunPage {
     this.controls = new Controls(this.from);
     this.findings = element("div", { class: "columns" });
     this.chart = new LayerChart((layer) => at({ layer }));
-    this.evolutions = this.names.map((name) =>
+    this.evolutions = new PerRun(this.names, (name) =>
       new Evolution(name, (layer, step) => at({ layer, step })));
+    this.projections = new PerRun(this.names, (name) => new ProjectionView(name));
+    this.similarities = new PerRun(this.names, (name) => new SimilarityView(name));
     this.spectrum = new SpectrumView(this.from);
     this.metrics = new MetricsView((step) => at({ step }));
     this.table = new LayerTable();
     this.settings = element("div", {});
     this.missing = element("div", { class: "columns" });
-    this.figures = element("div", { class: "columns" });
-    this.pictured = [];
     this.scale = element("div", {});
     this.words = section("words", "In words", this.findings);
     this.drawings = [
       section("layers", "Saturation by layer", this.chart.host),
       section("spectrum", "Spectrum", this.spectrum.host),
-      section("evolution", "Evolution", this.scale, this.figures),
+      section("evolution", "Evolution", this.scale, this.evolutions.host),
       section("metrics", "Metrics", this.metrics.host),
+      section("projection", "Projection", this.projections.host),
+      section("similarity", "Similarity", this.similarities.host),
       section("table", "All numbers", this.table.host),
     ];
     this.rest = [
@@ -173,13 +177,19 @@ export class RunPage {
     for (const part of this.drawings) part.hidden = !hasLayers;
     if (!view) return;
     const hasMetrics = view.recordings.some((each) => each.steps.length);
-    this.drawings[3].hidden = !hasMetrics;
+    const [, , , metrics, projection, similarity] = this.drawings;
+    metrics.hidden = !hasMetrics;
+    projection.hidden = !hasLayers || !view.recordings.some(hasProjections);
+    similarity.hidden = !hasLayers || !view.recordings.some(hasSimilarities);
     this.controls.draw(view, this.names);
     this.drawWords(view);
     if (hasLayers) {
       this.chart.draw(view);
       this.spectrum.draw(view);
-      this.drawEvolutions(view);
+      const drawnNow = this.evolutions.draw(view, () => true);
+      refill(this.scale, scale(new Set(drawnNow.flatMap(({ marks }) => [...marks]))));
+      this.projections.draw(view, hasProjections);
+      this.similarities.draw(view, hasSimilarities);
       this.table.draw(view);
     }
     if (hasMetrics) this.metrics.draw(view);
@@ -213,16 +223,35 @@ export class RunPage {
           element("li", { class: kind }, text))));
     }));
   }
+}
 
-  drawEvolutions(view) {
-    const shown = this.evolutions.filter((_, place) => this.recordings.has(this.names[place]));
+const hasProjections = ({ document }) => document.projections.length > 0;
+const hasSimilarities = ({ document }) => document.similarities.length > 0;
+
+/** A part of the page that each run has for itself. */
+class PerRun {
+  /**
+   * @param {string[]} names Of the runs.
+   * @param {(name: string) => {host: HTMLElement, draw: (view: View, run: number) => void}} make
+   */
+  constructor(names, make) {
+    this.parts = new Map(names.map((name) => [name, make(name)]));
+    this.host = element("div", { class: "columns" });
+    this.shown = [];
+  }
+
+  /** Draw those of the runs that have one; returns them. */
+  draw(view, has) {
+    const runs = view.recordings.flatMap((each, run) => (has(each) ? [run] : []));
+    const parts = runs.map((run) => this.parts.get(view.recordings[run].name));
     // Only when they are others: to move a picture would take the focus from it.
-    const same = shown.length === this.pictured.length
-      && shown.every((each, run) => each === this.pictured[run]);
-    if (!same) this.figures.replaceChildren(...shown.map(({ host }, run) => titled(view, run, host)));
-    this.pictured = shown;
-    shown.forEach((each, run) => each.draw(view, run));
-    refill(this.scale, scale(new Set(shown.flatMap(({ marks }) => [...marks]))));
+    const same = this.among === view.recordings.length && parts.length === this.shown.length
+      && parts.every((each, at) => each === this.shown[at]);
+    if (!same)
+      this.host.replaceChildren(...parts.map(({ host }, at) => titled(view, runs[at], host)));
+    [this.shown, this.among] = [parts, view.recordings.length];
+    parts.forEach((each, at) => each.draw(view, runs[at]));
+    return parts;
   }
 }
 

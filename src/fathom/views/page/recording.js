@@ -39,6 +39,33 @@ export class Recording {
         rows: unpacked(packed.rows),
       }];
     }));
+    const { probes, live_probes: live } = document;
+    this.probed = probes && { ...probes, numbers: probes.steps.map(Number),
+      held: shares(probes.eval), train: shares(probes.train) };
+    this.live = live ? shares(live) : null;
+  }
+
+  /** The place, among the steps that were probed, of a step or of the last before it; or -1. */
+  probedAt(step) {
+    return this.probed ? this.probed.numbers.findLastIndex((each) => each <= this.steps[step]) : -1;
+  }
+
+  /**
+   * What the probe of a layer found at a step, or at the last before it that was probed.
+   * @returns {?{eval: ?number, train: ?number, converged: boolean}}
+   */
+  probe(step, name) {
+    const at = this.probedAt(step), place = this.places.get(name);
+    if (at < 0 || place === undefined) return null;
+    const found = this.probed.held(at, place);
+    return found === null ? null : { eval: found, train: this.probed.train(at, place),
+      converged: !this.probed.unconverged[at].includes(place) };
+  }
+
+  /** The eval accuracy of a layer's live probe, or null. */
+  liveProbe(step, name) {
+    const place = this.places.get(name);
+    return this.live && place !== undefined && step >= 0 ? this.live(step, place) : null;
   }
 
   /**
@@ -108,6 +135,18 @@ function unpacked({ type, rows, columns, data }) {
   return (row, column) => {
     const value = values[(rows === 1 ? 0 : row) * columns + column];
     return value === none || Number.isNaN(value) ? null : value;
+  };
+}
+
+/**
+ * As `packed_shares` packs them.
+ * @param {number} [below] The least that there may be.
+ */
+export function shares(packed, below = 0) {
+  const whole = unpacked(packed);
+  return (row, column) => {
+    const value = whole(row, column);
+    return value === null ? null : value / 10000 + below;
   };
 }
 

@@ -43,7 +43,7 @@ export const MARKS = [
     is: (recording, phase, step, layer) => recording.least(phase, step, layer) !== null },
 ];
 
-function sample({ tile }) {
+function hatched({ tile }) {
   const canvas = element("canvas", { width: 24, height: 12, class: "sample", "aria-hidden": "true" });
   const pen = canvas.getContext("2d");
   pen.fillStyle = `rgb(${heat(0.5).map(Math.round).join(",")})`;
@@ -53,20 +53,25 @@ function sample({ tile }) {
   return canvas;
 }
 
-/**
- * The key to the colours, and to the marks that are there.
- * @param {Set<string>} marks Their names.
- */
-export function scale(marks) {
+/** What colours from 0 to 1 mean. */
+export function heatBar(what) {
   const canvas = element("canvas", { width: 128, height: 1, class: "heat", "aria-hidden": "true" });
   const pen = canvas.getContext("2d");
   for (let x = 0; x < 128; x++) {
     pen.fillStyle = `rgb(${heat(x / 127).map(Math.round).join(",")})`;
     pen.fillRect(x, 0, 1, 1);
   }
+  return element("span", { class: "key" }, `${what} 0`, canvas, "1");
+}
+
+/**
+ * The key to the colours of saturation, and to the marks that are there.
+ * @param {Set<string>} marks Their names.
+ */
+export function scale(marks) {
   return element("p", { class: "legend" },
-    element("span", { class: "key" }, "saturation 0", canvas, "1"),
+    heatBar("saturation"),
     element("span", { class: "key" }, element("span", { class: "swatch none" }), "no reading"),
     MARKS.filter(({ name }) => marks.has(name)).map((mark) =>
-      element("span", { class: "key" }, sample(mark), mark.meaning)));
+      element("span", { class: "key" }, hatched(mark), mark.meaning)));
 }

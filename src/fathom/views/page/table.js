@@ -2,6 +2,7 @@
 
 import { link } from "./address.js";
 import { series } from "./colours.js";
+import { ofStep } from "./probes.js";
 import { breakable, element, refill, swatch } from "./elements.js";
 import { called, count, dimension, MEANINGS, ratio, share } from "./words.js";
 
@@ -48,6 +49,7 @@ export class LayerTable {
       { title: "layer", words: true, key: (row) => called(row.name), cell: (row) => this.leads(row) },
       { title: "kind", words: true, key: (row) => first(row).kind, cell: (row) => first(row).kind },
     ];
+    const [probed, live] = ["probed", "live"].map((kind) => recordings.some((each) => each[kind]));
     const own = recordings.flatMap((each, run) => {
       const of = (name) => (row) => row.readings[run]?.[name] ?? null;
       const full = recordings.length === 1;
@@ -61,6 +63,10 @@ export class LayerTable {
         full && { title: "rows/width", key: of("rowsPerWidth"), write: ratio },
         full && { title: "samples", key: of("samples"), write: count },
         { title: "status", words: true, key: of("status"), cell: (row) => status(row.readings[run]) },
+        probed && { title: `probe${ofStep(each, this.view.places[run])}`, write: share,
+          key: (row) => each.probe(this.view.places[run], row.name)?.eval ?? null },
+        live && { title: "live probe", write: share,
+          key: (row) => each.liveProbe(this.view.places[run], row.name) },
       ].filter((column) => column)
         .map((column) => ({ cell: (row) => column.write(column.key(row)), ...column, run }));
     });

@@ -9,8 +9,10 @@ from fathom.errors import ArgumentError, FathomError, RunError, RunNotFoundError
 from fathom.store.follow import Follower
 from fathom.store.lock import is_written
 from fathom.store.timeline import Timeline
+from fathom.views.analyses import Analyses
 from fathom.views.document import Document, run_document, spectrum_document
-from fathom.views.server.packing import compressed, encoded, exact
+from fathom.views.numbers import exact
+from fathom.views.server.packing import compressed, encoded
 from fathom.views.server.root import Root
 
 # What a record with a right checksum and wrong content, which only malice writes, can raise: one of
@@ -47,6 +49,7 @@ class Followed:
         self._root = root
         self._work = threading.Lock()
         self._follower: Follower | None = None
+        self._analyses: Analyses | None = None
         self._live = False
         self._stamp: str | None = None
         self._document = b""
@@ -131,13 +134,16 @@ class Followed:
             return
         if self._follower is None:
             self._follower = Follower(folder, most=_most)
+        if self._analyses is None:
+            self._analyses = Analyses(folder)
         try:
             changed = self._follower.look()
+            changed = self._analyses.look() or changed
             timeline = self._follower.timeline
             if timeline is None or self._root.find(self.name) != folder:
                 self._forget()
             elif changed or self._stamp is None or is_written(folder) != self._live:
-                self._take(run_document(timeline, name=self.name))
+                self._take(run_document(timeline, name=self.name, analyses=self._analyses))
                 timeline.drop_columns()
         except FathomError as error:
             problem = self._told(error)
@@ -160,7 +166,7 @@ class Followed:
     def _forget(self) -> None:
         if self._follower is not None:
             self._follower.close()
-        self._follower = self._stamp = self._problem = None
+        self._follower = self._analyses = self._stamp = self._problem = None
         self._document = b""
 
     def _told(self, error: FathomError) -> str:

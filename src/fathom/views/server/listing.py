@@ -12,8 +12,9 @@ from fathom.store.schema import DATABASE
 from fathom.store.stored import StoredRun
 from fathom.store.timeline import Timeline
 from fathom.views.document import Document
+from fathom.views.numbers import exact
 from fathom.views.server.followed import odd, told
-from fathom.views.server.packing import compressed, encoded, exact
+from fathom.views.server.packing import compressed, encoded
 from fathom.views.server.root import Root, fault
 
 _OUTSIDE = "Its files are links that lead out of the folder that is served."

@@ -7,7 +7,6 @@ from typing import Any
 from fathom.views.document import json_text
 
 _GZIP = 16 + zlib.MAX_WBITS
-_EXACT = 2**53 - 1
 
 
 def encoded(document: Mapping[str, Any]) -> bytes:
@@ -20,11 +19,6 @@ def encoded(document: Mapping[str, Any]) -> bytes:
         The bytes.
     """
     return json_text(document).encode()
-
-
-def exact(step: int) -> int | str:
-    """Return a step as the page has it: as text, where JavaScript has no such whole number."""
-    return step if abs(step) <= _EXACT else str(step)
 
 
 def compressed(body: bytes) -> bytes:
