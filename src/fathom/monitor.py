@@ -36,6 +36,7 @@ from fathom.recorder import Recorder
 from fathom.settings import Settings
 from fathom.snapshot import Snapshot
 from fathom.spectral.moments import Moments
+from fathom.underway import track
 
 
 class Monitor:
@@ -69,6 +70,7 @@ class Monitor:
         self._background = Background()
         self._measurement: Measurement | None = None
         self._snapshot: Snapshot | None = None
+        track(self._background, recorder.folder)
         self._closer = weakref.finalize(
             self,
             _release,
