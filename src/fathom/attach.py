@@ -96,7 +96,8 @@ def watch(
             bottom line, under all that is printed; in a notebook a line that is replaced; else a
             line a snapshot.
         resume: Go on with the run at this path, if there is one.
-        resume_from: The same, but first drop what lies at this step or after it.
+        resume_from: The same, but first drop what lies at this step or after it, probes and
+            projection curves of these steps among it.
 
     Returns:
         The monitor. Keep it: when it is garbage-collected, watching ends.

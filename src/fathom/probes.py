@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar, overload
 from fathom.errors import DamagedRecordError, NotObservedError, near
 from fathom.listing import number_text
 from fathom.markup import Bar, Cell, Number, html_table
-from fathom.text import columns
+from fathom.text import columns, visible
 
 KIND = "probes"
 """The kind of analysis, in the store."""
@@ -126,7 +126,7 @@ class Probes(Sequence[Probe]):
         """Write a line a layer."""
         rows = [[*map(_text, row)] for row in self._rows()]
         table = columns([_HEAD, *rows], right=frozenset({1, 2, 3}))
-        return "\n".join([self.title, table, *self.notes])
+        return "\n".join([self.title, table, *map(visible, self.notes)])
 
     def _repr_html_(self) -> str:
         """Show the table with bars in a notebook."""

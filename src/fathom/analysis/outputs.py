@@ -60,18 +60,18 @@ def unwatched(model: nn.Module) -> Iterator[None]:
     Yields:
         Nothing.
     """
-    paused: list[Listener] = []
+    told: list[Listener] = []
     for module in model.modules():
         for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
             listener = hook.listener if isinstance(hook, Hook) else None
-            if listener is not None and listener.active:
-                listener.active = False
-                paused.append(listener)
+            if listener is not None and not listener.aside:
+                listener.aside = True
+                told.append(listener)
     try:
         yield
     finally:
-        for listener in paused:
-            listener.active = True
+        for listener in told:
+            listener.aside = False
 
 
 @contextmanager
