@@ -12,23 +12,36 @@ from fathom.capture.hooks import Hook, Listener
 from fathom.capture.layers import Layer
 from fathom.capture.modules import unwrapped
 from fathom.capture.selection import LayerFilter, select_layers
+from fathom.errors import ArgumentError
 from fathom.settings import Settings
 
 Receive = Callable[[Layer, Tensor], None]
 """Takes a layer and its output, before an activation in place can overwrite it."""
 
 
-def chosen_layers(model: nn.Module, layers: LayerFilter | None) -> list[Layer]:
+def chosen_layers(
+    model: nn.Module, layers: LayerFilter | None, *, where: str = "watch"
+) -> list[Layer]:
     """Return the layers to look at, in order of registration.
 
     Args:
         model: The root, wrapped or not.
         layers: As of `fathom.watch`.
+        where: The function, for messages.
 
     Returns:
         At least one.
+
+    Raises:
+        ArgumentError: If the model is none.
+        LayerSelectionError: If `layers` selects nothing.
     """
-    return select_layers(unwrapped(model), layers, Settings())
+    if not isinstance(model, nn.Module):
+        raise ArgumentError(
+            f"{where}: model must be a torch.nn.Module, got {type(model).__name__}. "
+            "Pass the module itself."
+        )
+    return select_layers(unwrapped(model), layers, Settings(), where=where)
 
 
 @contextmanager
