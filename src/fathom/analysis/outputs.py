@@ -12,23 +12,36 @@ from fathom.capture.hooks import Hook, Listener
 from fathom.capture.layers import Layer
 from fathom.capture.modules import unwrapped
 from fathom.capture.selection import LayerFilter, select_layers
+from fathom.errors import ArgumentError
 from fathom.settings import Settings
 
 Receive = Callable[[Layer, Tensor], None]
 """Takes a layer and its output, before an activation in place can overwrite it."""
 
 
-def chosen_layers(model: nn.Module, layers: LayerFilter | None) -> list[Layer]:
+def chosen_layers(
+    model: nn.Module, layers: LayerFilter | None, *, where: str = "watch"
+) -> list[Layer]:
     """Return the layers to look at, in order of registration.
 
     Args:
         model: The root, wrapped or not.
         layers: As of `fathom.watch`.
+        where: The function, for messages.
 
     Returns:
         At least one.
+
+    Raises:
+        ArgumentError: If the model is none.
+        LayerSelectionError: If `layers` selects nothing.
     """
-    return select_layers(unwrapped(model), layers, Settings())
+    if not isinstance(model, nn.Module):
+        raise ArgumentError(
+            f"{where}: model must be a torch.nn.Module, got {type(model).__name__}. "
+            "Pass the module itself."
+        )
+    return select_layers(unwrapped(model), layers, Settings(), where=where)
 
 
 @contextmanager
@@ -60,18 +73,18 @@ def unwatched(model: nn.Module) -> Iterator[None]:
     Yields:
         Nothing.
     """
-    paused: list[Listener] = []
+    told: list[Listener] = []
     for module in model.modules():
         for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
             listener = hook.listener if isinstance(hook, Hook) else None
-            if listener is not None and listener.active:
-                listener.active = False
-                paused.append(listener)
+            if listener is not None and not listener.aside:
+                listener.aside = True
+                told.append(listener)
     try:
         yield
     finally:
-        for listener in paused:
-            listener.active = True
+        for listener in told:
+            listener.aside = False
 
 
 @contextmanager

@@ -121,7 +121,7 @@ def similarity(
 
 
 def _source(model: nn.Module, layers: LayerFilter | None, title: str) -> Source:
-    return Source(unwrapped(model), chosen_layers(model, layers), title)
+    return Source(unwrapped(model), chosen_layers(model, layers, where="similarity"), title)
 
 
 def _all_pairs(found: Mapping[Item, Shape]) -> list[Block]:
