@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from fathom.analysis.blocks import Block
-from fathom.analysis.sources import Item, Positions, Shape
+from fathom.analysis.positions import Positions
+from fathom.analysis.sources import Item, Shape
 from fathom.errors import ArgumentError
 from fathom.spectral.hsic import LEAST_SAMPLES, centred_pairs, linear_gram
 

@@ -5,15 +5,14 @@ from contextlib import ExitStack
 from itertools import chain
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from torch import Tensor
-
 from fathom.analysis.alignment import Alignment, Compared
-from fathom.analysis.batches import batches
+from fathom.analysis.batches import Unpack, batches
 from fathom.analysis.blocks import Block, passes
 from fathom.analysis.correlation import Correlation
 from fathom.analysis.outputs import frozen
+from fathom.analysis.positions import Positions
 from fathom.analysis.randomness import same_randomness
-from fathom.analysis.sources import Item, Positions, Shape, Source, home, results, shapes
+from fathom.analysis.sources import Item, Shape, Source, home, results, shapes
 from fathom.errors import ArgumentError, choose
 from fathom.spectral.vectors import check_threshold
 from fathom.text import size
@@ -85,6 +84,7 @@ def compare(
     method: str,
     threshold: float,
     memory: int,
+    unpack: Unpack | None,
 ) -> Found:
     """Compare pairs of layers.
 
@@ -95,6 +95,7 @@ def compare(
         method: One of `METHODS`.
         threshold: The share of the variance that SVCCA keeps, in (0, 1].
         memory: In bytes.
+        unpack: As of `batches`.
 
     Returns:
         The blocks with their values.
@@ -103,14 +104,12 @@ def compare(
         ArgumentError: If the data have no batch, or too small ones, or cannot be gone through as
             often as needed.
     """
-    # Without labels, the samples alone are data.
-    data = (data,) if isinstance(data, Tensor) else data
     with ExitStack() as undo:
         undo.enter_context(same_randomness(data))
         for model in {id(source.model): source.model for source in sources}.values():
             undo.enter_context(frozen(model))
         with same_randomness(data):
-            stream = _batches(data, sources[0])
+            stream = _batches(data, sources[0], unpack)
             first = next(stream, None)
             if first is None:
                 raise ArgumentError(
@@ -130,13 +129,14 @@ def compare(
         for blocks in plan[1:]:
             # From the same random state, so that a shuffled loader has the same batches again.
             with same_randomness(data):
-                more, *_ = _pass(sources, _batches(data, sources[0]), blocks, kind)
+                more, *_ = _pass(sources, _batches(data, sources[0], unpack), blocks, kind)
                 measured += more
     return Found(found, measured, samples, left_out)
 
 
-def _batches(data: Any, source: Source) -> Iterator[Any]:
-    return (batch.whole for batch in batches(data, source.model, where=f"{_WHERE}: data"))
+def _batches(data: Any, source: Source, unpack: Unpack | None) -> Iterator[Any]:
+    where = f"{_WHERE}: data"
+    return (batch.inputs for batch in batches(data, source.model, where=where, unpack=unpack))
 
 
 def _method(

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from fathom.analysis.alignment import Compared
 from fathom.analysis.blocks import Block
-from fathom.analysis.sources import Item, Positions, Shape
+from fathom.analysis.positions import Positions
+from fathom.analysis.sources import Item, Shape
 from fathom.capture.layers import home_of
 from fathom.errors import ArgumentError, warn
 from fathom.spectral.canonical import (

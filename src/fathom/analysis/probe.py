@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from fathom.analysis.batches import Forward
+from fathom.analysis.batches import Unpack
 from fathom.analysis.fitting import Fitting
 from fathom.analysis.outputs import chosen_layers
 from fathom.analysis.passing import Pass
@@ -33,7 +33,7 @@ def probe(
     memory: int = MEMORY,
     workers: int | None = None,
     progress: bool = False,
-    forward: Forward | None = None,
+    unpack: Unpack | None = None,
 ) -> Probes:
     """Fit a linear classifier on the output of each layer, before its activation.
 
@@ -56,7 +56,9 @@ def probe(
         workers: How many layers are fitted at the same time; None for one a core. The numbers do
             not depend on it.
         progress: Show on standard error how far it is.
-        forward: `(model, batch) -> output`, where the model is not called on `x` alone.
+        unpack: `batch -> (inputs, labels)`, for batches of any other kind, such as
+            `lambda batch: (batch[0], batch[2])`; the model is called on `inputs`, of a tuple on its
+            items and of a dict by name.
 
     Returns:
         A `Probe` a layer, in execution order; it prints as a table.
@@ -87,7 +89,7 @@ def probe(
     workers = _workers(workers)
     _check_memory(memory)
     folder, step = _place(run, step)
-    through = Pass(model, chosen_layers(model, layers), forward)
+    through = Pass(model, chosen_layers(model, layers, where="probe"), unpack)
     with Shown(progress) as shown, Fitting(through, memory, shown, legacy=legacy) as fitting:
         fitting.gather(train_data)
         fitting.fit(workers)

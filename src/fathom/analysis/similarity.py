@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fathom.analysis.batches import Unpack
 from fathom.analysis.blocks import Block
 from fathom.analysis.compared import MEMORY, check, compare
 from fathom.analysis.keeping import keep, place_in
@@ -31,6 +32,7 @@ def similarity(
     memory: int = MEMORY,
     run: StoredRun | str | os.PathLike[str] | None = None,
     name: str | None = None,
+    unpack: Unpack | None = None,
 ) -> Similarity:
     """Compare each layer of a model with each layer of another, or of the same, on the same data.
 
@@ -54,6 +56,7 @@ def similarity(
             data are gone through several times, as measured at the first batch.
         run: Where to keep it: a run or its folder. `run.similarities()` has it then.
         name: Under which name, in place of what has it; None for the method.
+        unpack: As of `fathom.probe`; labels may be None.
 
     Returns:
         A matrix that prints as a table; `plot()` draws it.
@@ -93,7 +96,9 @@ def similarity(
     if model_b is not None and not within:
         first = _source(model_a, layers, "the first model")
         sources = [first, _source(model_b, layers_b, "the second model")]
-    found = compare(sources, data, _all_pairs, method=method, threshold=threshold, memory=memory)
+    found = compare(
+        sources, data, _all_pairs, method=method, threshold=threshold, memory=memory, unpack=unpack
+    )
     rows = [item for item in found.shapes if item[0] == 0]
     columns = rows if within else [item for item in found.shapes if item[0] == 1]
     values = torch.zeros(len(rows), len(columns), dtype=torch.float64)
@@ -121,7 +126,7 @@ def similarity(
 
 
 def _source(model: nn.Module, layers: LayerFilter | None, title: str) -> Source:
-    return Source(unwrapped(model), chosen_layers(model, layers), title)
+    return Source(unwrapped(model), chosen_layers(model, layers, where="similarity"), title)
 
 
 def _all_pairs(found: Mapping[Item, Shape]) -> list[Block]:

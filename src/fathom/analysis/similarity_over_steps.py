@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fathom.analysis.batches import Unpack
 from fathom.analysis.blocks import Block
 from fathom.analysis.checkpoints import Checkpoint, sources_of
 from fathom.analysis.compared import MEMORY, check, compare
@@ -29,6 +30,7 @@ def similarity_over_steps(
     memory: int = MEMORY,
     run: StoredRun | str | os.PathLike[str] | None = None,
     name: str | None = None,
+    unpack: Unpack | None = None,
 ) -> SimilarityOverSteps:
     """Compare each layer with itself between the steps of a training.
 
@@ -43,6 +45,7 @@ def similarity_over_steps(
         memory: As of `fathom.similarity`.
         run: Where to keep it; `run.similarities_over_steps()` has it then.
         name: Under which name; None for the method.
+        unpack: As of `fathom.probe`; labels may be None.
 
     Returns:
         (steps, steps) of each layer. It prints as a table of each step with the last; `plot()`
@@ -73,7 +76,13 @@ def similarity_over_steps(
     by_step = sources_of(model, checkpoints, layers)
     steps = tuple(by_step)
     found = compare(
-        list(by_step.values()), data, _layers, method=method, threshold=threshold, memory=memory
+        list(by_step.values()),
+        data,
+        _layers,
+        method=method,
+        threshold=threshold,
+        memory=memory,
+        unpack=unpack,
     )
     names = [block.rows[0][1] for block in _layers(found.shapes)]
     values = torch.zeros(len(names), len(steps), len(steps), dtype=torch.float64)
