@@ -63,7 +63,7 @@ def test_each_step_is_compared_with_each(method: str, tmp_path: Path) -> None:
         },
         [data()[:60], data()[60:]],
         method=method,
-        memory=90_000 if method == "cka" else 60_000,
+        memory=312_000 if method == "cka" else 60_000,
     )
     assert found.steps == (0, 2, 5, 7)
     assert found.layers == ("0", "3")
@@ -77,6 +77,38 @@ def test_each_step_is_compared_with_each(method: str, tmp_path: Path) -> None:
     assert np.array_equal(found.to_last[0], found["0"][:, -1])
     assert model.training
     assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
+
+
+def test_checkpoints_that_are_the_same_weights_are_refused() -> None:
+    model = made()
+    states: dict[int, Any] = {step: model.state_dict() for step in range(3)}
+    nested: dict[int, Any] = {0: model, 5: {"state_dict": model.state_dict()}}
+    for same in (states, nested):
+        with pytest.raises(fathom.ArgumentError, match="weights of their own, got the same at"):
+            fathom.similarity_over_steps(model, same, data())
+    # A part that does not change may be shared.
+    other = copy.deepcopy(model.state_dict()) | {"0.weight": model.state_dict()["0.weight"]}
+    fathom.similarity_over_steps(model, {0: model.state_dict(), 1: other}, data())
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+def test_weights_that_are_computed_before_each_call_are_no_hindrance() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.utils.weight_norm(nn.Linear(8, 6)), nn.Linear(6, 4))
+    model(torch.randn(2, 8))
+    states = {0: copy.deepcopy(model.state_dict())}
+    first: Any = model[0]
+    with torch.no_grad():
+        first.weight_v.add_(torch.randn(6, 8))
+    states[1] = copy.deepcopy(model.state_dict())
+    x = torch.randn(40, 8)
+    found = fathom.similarity_over_steps(model, states, x)
+    with torch.no_grad():
+        rows = []
+        for state in states.values():
+            model.load_state_dict(state)
+            rows.append(first(x)[:, None])
+    assert found["0"][0, 1] == pytest.approx(cka(rows[:1], rows[1:]), abs=1e-5)
 
 
 def test_a_run_keeps_it(tmp_path: Path) -> None:

@@ -56,11 +56,23 @@ def sources_of(
             found[step] = Source(own, chosen_layers(own, layers), title)
             continue
         if stage is None:
-            copy = deepcopy(unwrapped(model))
+            copy = _copied(unwrapped(model))
             stage = copy, list(chosen_layers(copy, layers))
         prepare = _loading(stage[0], _state(checkpoint, step), step)
         found[step] = Source(stage[0], stage[1], title, prepare)
     return found
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    # Weights that a hook computes before each call, such as those of the first weight_norm, are
+    # no leaves, which deepcopy refuses.
+    computed = [
+        each
+        for module in model.modules()
+        for each in vars(module).values()
+        if isinstance(each, Tensor) and not each.is_leaf
+    ]
+    return deepcopy(model, {id(each): each.detach().clone() for each in computed})
 
 
 def _loading(model: nn.Module, state: Mapping[str, Tensor], step: int) -> Callable[[], None]:

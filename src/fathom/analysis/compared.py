@@ -33,6 +33,8 @@ class _Sums(Protocol[Kept]):
 class _Method(Protocol[T]):
     @property
     def least_samples(self) -> int: ...
+    def room(self, memory: int) -> int: ...
+    def memory_for(self, room: int) -> int: ...
     def cost(self, block: Block) -> int: ...
     def reduce(self, given: Positions) -> T: ...
     def joined(self, calls: Sequence[T]) -> T: ...
@@ -117,8 +119,14 @@ def compare(
                     "gone through before is empty: give a DataLoader or a list."
                 )
             found = shapes(sources, first)
-            kind = _method(method, found, sources, threshold)
-            plan = passes(blocks_of(found), kind.cost, memory=memory)
+            kind = _method(method, found, sources, threshold, memory)
+            plan = passes(
+                blocks_of(found),
+                kind.cost,
+                memory=memory,
+                room=kind.room(memory),
+                memory_for=kind.memory_for,
+            )
             if len(plan) > 1 and isinstance(data, Iterator):
                 raise ArgumentError(
                     f"{_WHERE}: data must be something to go through {len(plan)} times within "
@@ -140,11 +148,15 @@ def _batches(data: Any, source: Source, unpack: Unpack | None) -> Iterator[Any]:
 
 
 def _method(
-    method: str, found: Mapping[Item, Shape], sources: Sequence[Source], threshold: float
+    method: str,
+    found: Mapping[Item, Shape],
+    sources: Sequence[Source],
+    threshold: float,
+    memory: int,
 ) -> _Method[Any]:
     device = home(sources)
     if method == "cka":
-        return Alignment(found, device)
+        return Alignment(found, device, memory)
     weighted = method == "pwcca"
     return Correlation(
         found,

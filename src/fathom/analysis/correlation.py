@@ -70,6 +70,14 @@ class Correlation:
         self.weighted = weighted
         self.name = name
 
+    def room(self, memory: int) -> int:
+        """Return what is left for blocks of so many bytes: all of it."""
+        return memory
+
+    def memory_for(self, room: int) -> int:
+        """Return how many bytes leave so much room."""
+        return room
+
     def cost(self, block: Block) -> int:
         """Return the bytes that a block takes: covariances, and three copies of the batch."""
         numbers = 0

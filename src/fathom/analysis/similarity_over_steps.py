@@ -1,7 +1,7 @@
 """How alike each layer is to itself at other steps of a training, on the same data."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -74,6 +74,7 @@ def similarity_over_steps(
         )
     place = None if run is None else place_in(run, name or method, where="similarity_over_steps")
     by_step = sources_of(model, checkpoints, layers)
+    _refuse_the_same(checkpoints)
     steps = tuple(by_step)
     found = compare(
         list(by_step.values()),
@@ -110,6 +111,30 @@ def similarity_over_steps(
     if place is not None:
         keep(place, KIND, result.to_body())
     return result
+
+
+def _refuse_the_same(checkpoints: Mapping[int, Checkpoint]) -> None:
+    """Refuse checkpoints that are views of the same weights: all of them are of the last step."""
+    known: dict[frozenset[int], object] = {}
+    for step, checkpoint in checkpoints.items():
+        addresses = frozenset(_addresses(checkpoint))
+        if addresses and addresses in known:
+            raise ArgumentError(
+                f"similarity_over_steps: checkpoints must have weights of their own, got the same "
+                f"at step {known[addresses]} and {step}: a state dict changes with its model. Keep "
+                "copy.deepcopy(model.state_dict())."
+            )
+        known[addresses] = step
+
+
+def _addresses(checkpoint: object) -> Iterator[int]:
+    if isinstance(checkpoint, nn.Module):
+        checkpoint = checkpoint.state_dict()
+    for each in checkpoint.values() if isinstance(checkpoint, Mapping) else ():
+        if isinstance(each, Mapping):
+            yield from _addresses(each)
+        elif isinstance(each, Tensor) and each.numel() and each.device.type != "meta":
+            yield each.data_ptr()
 
 
 def _layers(found: Mapping[Item, Shape]) -> list[Block]:
