@@ -393,6 +393,19 @@ def test_wrong_use_is_refused_with_what_came(arguments: dict[str, Any], message:
         fathom.similarity(made(), wrong.pop("model_b"), wrong.pop("data"), **wrong)
 
 
+def test_what_is_replaced_unasked_is_said(tmp_path: Path) -> None:
+    model = made()
+    with fathom.watch(model, tmp_path / "run"):
+        pass
+    for name in (None, "other", "other"):
+        fathom.similarity(model, None, images(20), run=tmp_path / "run", name=name)
+    with pytest.warns(fathom.FathomWarning, match="run has 'cka' already.* name="):
+        fathom.similarity(model, None, images(30), run=tmp_path / "run")
+    with fathom.open_run(tmp_path / "run") as run:
+        found = run.similarities()
+    assert {name: each.samples for name, each in found.items()} == {"cka": 30, "other": 20}
+
+
 def test_few_rows_for_correlations_are_warned_of() -> None:
     with pytest.warns(fathom.FathomWarning, match="20 of 3 directions of head of the model and 3"):
         fathom.similarity(made(), None, images(20), method="svcca", layers=["head"], threshold=1.0)

@@ -1,5 +1,6 @@
 """Go through data as often as it takes, and compare pairs of layers."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
@@ -9,12 +10,15 @@ from fathom.analysis.alignment import Alignment, Compared
 from fathom.analysis.batches import Unpack, batches
 from fathom.analysis.blocks import Block, passes
 from fathom.analysis.correlation import Correlation
+from fathom.analysis.keeping import Place, place_in
 from fathom.analysis.outputs import frozen
 from fathom.analysis.positions import Positions
 from fathom.analysis.randomness import same_randomness
 from fathom.analysis.sources import Item, Shape, Source, home, results, shapes
-from fathom.errors import ArgumentError, choose
+from fathom.errors import ArgumentError, choose, warn
 from fathom.spectral.vectors import check_threshold
+from fathom.store.analyses import read_analyses
+from fathom.store.stored import StoredRun
 from fathom.text import size
 
 METHODS = ("cka", "svcca", "pwcca")
@@ -76,6 +80,41 @@ def check(method: str, threshold: float, memory: int) -> None:
             f"{_WHERE}: memory must be a whole number of bytes above 0, got {memory!r}. "
             f"Leave it out for {size(MEMORY)}."
         )
+
+
+def place_for(
+    run: StoredRun | str | os.PathLike[str] | None,
+    name: str | None,
+    *,
+    method: str,
+    kind: str,
+    where: str,
+) -> Place | None:
+    """Return where a run is to keep a comparison, and say so if one is there that nobody named.
+
+    Args:
+        run: An open run, or the folder of one; None for nowhere.
+        name: Which of its kind; None for the method.
+        method: One of `METHODS`.
+        kind: What is kept.
+        where: The function, for messages.
+
+    Returns:
+        The place.
+
+    Raises:
+        ArgumentError: If no file can have that name.
+        RunNotFoundError: If there is no run.
+    """
+    if run is None:
+        return None
+    place = place_in(run, method if name is None else name, where=where)
+    if name is None and method in read_analyses(place.folder, kind)[0]:
+        warn(
+            f"{where}: run has {method!r} already, which this takes the place of. Keep both with "
+            "name=."
+        )
+    return place
 
 
 def compare(

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from fathom.analysis.batches import Unpack
 from fathom.analysis.blocks import Block
-from fathom.analysis.compared import MEMORY, check, compare
-from fathom.analysis.keeping import keep, place_in
+from fathom.analysis.compared import MEMORY, check, compare, place_for
+from fathom.analysis.keeping import keep
 from fathom.analysis.outputs import chosen_layers
 from fathom.analysis.sources import Item, Shape, Source
 from fathom.capture.modules import unwrapped
@@ -89,7 +89,7 @@ def similarity(
             "similarity: data must be batches, got None. Pass fathom.similarity(model_a, model_b, "
             "loader)."
         )
-    place = None if run is None else place_in(run, name or method, where="similarity")
+    place = place_for(run, name, method=method, kind=KIND, where="similarity")
     layers_b = layers if layers_b is None else layers_b
     sources = [_source(model_a, layers, "the model")]
     within = model_b is None or (unwrapped(model_b) is sources[0].model and layers_b is layers)

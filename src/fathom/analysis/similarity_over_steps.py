@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from fathom.analysis.batches import Unpack
 from fathom.analysis.blocks import Block
 from fathom.analysis.checkpoints import Checkpoint, sources_of
-from fathom.analysis.compared import MEMORY, check, compare
-from fathom.analysis.keeping import keep, place_in
+from fathom.analysis.compared import MEMORY, check, compare, place_for
+from fathom.analysis.keeping import keep
 from fathom.analysis.sources import Item, Shape
 from fathom.capture.selection import LayerFilter
 from fathom.errors import ArgumentError
@@ -72,7 +72,7 @@ def similarity_over_steps(
             f"similarity_over_steps: model must be a module, got {type(model).__name__}. Pass the "
             "model that the checkpoints are of."
         )
-    place = None if run is None else place_in(run, name or method, where="similarity_over_steps")
+    place = place_for(run, name, method=method, kind=KIND, where="similarity_over_steps")
     by_step = sources_of(model, checkpoints, layers)
     _refuse_the_same(checkpoints)
     steps = tuple(by_step)
