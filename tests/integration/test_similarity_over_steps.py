@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import fathom
 from alike import cka, svcca
+from fathom.store.stored import StoredRun
 
 
 def made() -> nn.Sequential:
@@ -198,6 +199,26 @@ def test_directions_of_a_step_carry_a_share_of_the_variance_of_another(
             assert found["0"][row, column] == pytest.approx(expected, abs=1e-5)
     assert (np.diagonal(found.values, axis1=1, axis2=2) >= threshold - 1e-9).all()
     assert found["0"].min() < found["0"].diagonal().min() - 0.01
+
+
+def test_each_file_is_read_twice_and_the_run_keeps_what_was_found(
+    watched: tuple[Path, dict[int, NDArray[Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = watched
+    reads: list[int] = []
+    known = StoredRun.covariances
+
+    def counted(self: StoredRun, *given: Any, **options: Any) -> Any:
+        reads.append(options["step"])
+        return known(self, *given, **options)
+
+    monkeypatch.setattr(StoredRun, "covariances", counted)
+    found = fathom.eigenspace_similarity(folder, name="spaces")
+    assert len(found.layers) > 1
+    assert sorted(reads) == sorted(2 * list(found.steps))
+    with fathom.open_run(folder) as run:
+        kept = run.similarities_over_steps()["spaces"]
+    assert np.array_equal(kept.values, found.values)
 
 
 def test_some_layers_and_steps_of_an_open_run(
