@@ -32,7 +32,8 @@ class ProjectionCurve:
         baseline: What `eval_fn` returned of the model as it is.
         random: (T,) as `all`, on random directions of the same dimensions; None where nobody asked.
         phase: Whose rows said the directions; None where it is not known.
-        step: Of the run that had them; None of what was measured at that moment.
+        step: At which the model was as it was measured; None where it is not known.
+        source_step: Of the run that had the directions; None of those of a monitor, or of moments.
     """
 
     thresholds: NDArray[np.float64]
@@ -44,6 +45,7 @@ class ProjectionCurve:
     random: NDArray[np.float64] | None = None
     phase: str | None = None
     step: int | None = None
+    source_step: int | None = None
 
     @property
     def name(self) -> str:
@@ -141,6 +143,7 @@ class ProjectionCurve:
             "random": None if self.random is None else self.random.tolist(),
             "phase": self.phase,
             "step": self.step,
+            "source_step": self.source_step,
         }
 
     @classmethod
@@ -183,6 +186,8 @@ def _checked(body: Mapping[str, Any]) -> dict[str, Any]:
     }
     if any(len(k) != count or k.max() > widths[name] for name, k in dimensions.items()):
         raise ValueError("dimensions that do not fit")
+    # The first curves were of the step of their directions.
+    source_step = body.get("source_step", body["step"])
     return dict(
         thresholds=thresholds,
         all=_numbers(body["all"], count),
@@ -197,6 +202,7 @@ def _checked(body: Mapping[str, Any]) -> dict[str, Any]:
         random=None if body["random"] is None else _numbers(body["random"], count),
         phase=None if body["phase"] is None else _text(body["phase"]),
         step=None if body["step"] is None else _signed(body["step"]),
+        source_step=None if source_step is None else _signed(source_step),
     )
 
 

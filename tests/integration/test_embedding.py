@@ -176,7 +176,7 @@ def test_a_layer_of_width_1_has_no_second_direction() -> None:
     [
         ({"samples": 0}, "samples must be a whole number >= 1, got 0"),
         ({"data": []}, "data must have a sample"),
-        ({"data": torch.zeros(2)}, "data must be a DataLoader"),
+        ({"data": {"x": torch.zeros(2)}}, "data must be a DataLoader"),
         ({"layers": ["0"]}, "'0' that has none"),
     ],
 )

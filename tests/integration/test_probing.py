@@ -187,22 +187,26 @@ def test_the_model_and_all_else_is_as_before(
             repr(np.random.get_state()),
         )
 
-    def forward(model: nn.Module, batch: Any) -> object:
+    def drawing(batch: Any) -> tuple[Any, Any]:
         random.random()
         np.random.rand()
         torch.rand(3)
-        return model(batch[0])
+        return batch[0], batch[1]
 
-    def broken(model: nn.Module, batch: Any) -> object:
-        model(batch[0])
-        raise ZeroDivisionError
+    def broken(batch: Any) -> tuple[Any, Any]:
+        # The loader's second batch comes after a call of the model.
+        if calls:
+            raise ZeroDivisionError
+        calls.append(1)
+        return drawing(batch)
 
+    calls: list[int] = []
     with fathom.watch(model, tmp_path / "run", budget=None) as monitor:
         model(data[0][0])
         before = state()
-        fathom.probe(model, loader, data[1], forward=forward)
+        fathom.probe(model, loader, data[1], unpack=drawing)
         with pytest.raises(ZeroDivisionError):
-            fathom.probe(model, loader, data[1], forward=broken)
+            fathom.probe(model, loader, data[1], unpack=broken)
         after = state()
         for one, other in zip(before[0].values(), after[0].values(), strict=True):
             assert torch.equal(one, other)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -132,6 +133,59 @@ def test_without_a_source_the_attached_monitor_has_the_directions(learnt: Learnt
         fathom.projection_curve(model, evaluated)
 
 
+def test_a_run_keeps_the_curve_of_each_step_and_draws_the_last(
+    learnt: Learnt, tmp_path: Path
+) -> None:
+    model, values = learnt.model.eval(), iter([0.1, 0.2, 0.3, 0.4])
+
+    def record(step: int | None = None) -> None:
+        value = next(values)
+        fathom.projection_curve(
+            model, lambda model: value, [0.9], each=False, run=tmp_path / "run", step=step
+        )
+
+    with fathom.watch(model, tmp_path / "run", budget=None) as monitor, torch.no_grad():
+        model(learnt.test[0])
+        # Of no step yet.
+        record()
+        for step in (0, 7):
+            monitor.snapshot(step=step).wait()
+            model(learnt.test[0])
+            record()
+        record(step=3)
+    with fathom.open_run(tmp_path / "run") as run:
+        curves = run.projections()
+        assert [(each.step, each.baseline) for each in curves] == [
+            (None, 0.1),
+            (0, 0.2),
+            (3, 0.4),
+            (7, 0.3),
+        ]
+        assert {each.source_step for each in curves} == {None}
+        texts = run.plot.projection().figure.findobj(Text)
+        assert any("step 7" in each.get_text() for each in texts)
+    found = fathom.projection_curve(
+        model, lambda model: 0.5, [0.9], source=learnt.folder, step=4, each=False
+    )
+    assert (found.step, found.source_step) == (4, 4)
+    # Curves of before had one step for both.
+    old = {name: each for name, each in found.to_body().items() if name != "source_step"}
+    assert fathom.ProjectionCurve.from_body(old).source_step == 4
+
+
+def test_every_evaluation_begins_in_eval_mode(learnt: Learnt) -> None:
+    modes = []
+
+    def evaluated(model: nn.Module) -> float:
+        modes.append(model.training or model[0].training)  # type: ignore[index]
+        model.train()
+        return 0.5
+
+    fathom.projection_curve(learnt.model, evaluated, [0.5, 0.9], source=learnt.folder)
+    assert len(modes) > 2
+    assert not any(modes)
+
+
 def test_the_same_dimensions_are_evaluated_once(learnt: Learnt) -> None:
     calls: list[int] = []
 
@@ -185,8 +239,8 @@ def test_the_model_and_all_random_states_are_as_before(learnt: Learnt) -> None:
     ("arguments", "message"),
     [
         ({"eval_fn": 3}, "eval_fn must be a function.*got 3"),
-        ({"eval_fn": lambda model: "0.9"}, "must return one number, got '0.9'"),
-        ({"eval_fn": lambda model: torch.zeros(2)}, "must return one number"),
+        ({"eval_fn": lambda model: "0.9"}, "result of eval_fn must be a number .* got '0.9'"),
+        ({"eval_fn": lambda model: torch.zeros(2)}, "result of eval_fn must be a number"),
         ({"thresholds": []}, r"thresholds must be numbers in \(0, 1\], got \[\]"),
         ({"thresholds": [0.5, 2]}, "got 2"),
         ({"run": 3}, "run must be a run or its folder, got 3"),
@@ -239,6 +293,7 @@ DAMAGES: list[dict[str, Any]] = [
     {"baseline": None},
     {"step": 1.5},
     {"step": 1e300},
+    {"source_step": "4"},
     {"phase": 3},
 ]
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import fathom
 from alike import cka, svcca
+from fathom.store.stored import StoredRun
 
 
 def made() -> nn.Sequential:
@@ -63,7 +64,7 @@ def test_each_step_is_compared_with_each(method: str, tmp_path: Path) -> None:
         },
         [data()[:60], data()[60:]],
         method=method,
-        memory=90_000 if method == "cka" else 60_000,
+        memory=312_000 if method == "cka" else 60_000,
     )
     assert found.steps == (0, 2, 5, 7)
     assert found.layers == ("0", "3")
@@ -77,6 +78,38 @@ def test_each_step_is_compared_with_each(method: str, tmp_path: Path) -> None:
     assert np.array_equal(found.to_last[0], found["0"][:, -1])
     assert model.training
     assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
+
+
+def test_checkpoints_that_are_the_same_weights_are_refused() -> None:
+    model = made()
+    states: dict[int, Any] = {step: model.state_dict() for step in range(3)}
+    nested: dict[int, Any] = {0: model, 5: {"state_dict": model.state_dict()}}
+    for same in (states, nested):
+        with pytest.raises(fathom.ArgumentError, match="weights of their own, got the same at"):
+            fathom.similarity_over_steps(model, same, data())
+    # A part that does not change may be shared.
+    other = copy.deepcopy(model.state_dict()) | {"0.weight": model.state_dict()["0.weight"]}
+    fathom.similarity_over_steps(model, {0: model.state_dict(), 1: other}, data())
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+def test_weights_that_are_computed_before_each_call_are_no_hindrance() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.utils.weight_norm(nn.Linear(8, 6)), nn.Linear(6, 4))
+    model(torch.randn(2, 8))
+    states = {0: copy.deepcopy(model.state_dict())}
+    first: Any = model[0]
+    with torch.no_grad():
+        first.weight_v.add_(torch.randn(6, 8))
+    states[1] = copy.deepcopy(model.state_dict())
+    x = torch.randn(40, 8)
+    found = fathom.similarity_over_steps(model, states, x)
+    with torch.no_grad():
+        rows = []
+        for state in states.values():
+            model.load_state_dict(state)
+            rows.append(first(x)[:, None])
+    assert found["0"][0, 1] == pytest.approx(cka(rows[:1], rows[1:]), abs=1e-5)
 
 
 def test_a_run_keeps_it(tmp_path: Path) -> None:
@@ -166,6 +199,26 @@ def test_directions_of_a_step_carry_a_share_of_the_variance_of_another(
             assert found["0"][row, column] == pytest.approx(expected, abs=1e-5)
     assert (np.diagonal(found.values, axis1=1, axis2=2) >= threshold - 1e-9).all()
     assert found["0"].min() < found["0"].diagonal().min() - 0.01
+
+
+def test_each_file_is_read_twice_and_the_run_keeps_what_was_found(
+    watched: tuple[Path, dict[int, NDArray[Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = watched
+    reads: list[int] = []
+    known = StoredRun.covariances
+
+    def counted(self: StoredRun, *given: Any, **options: Any) -> Any:
+        reads.append(options["step"])
+        return known(self, *given, **options)
+
+    monkeypatch.setattr(StoredRun, "covariances", counted)
+    found = fathom.eigenspace_similarity(folder, name="spaces")
+    assert len(found.layers) > 1
+    assert sorted(reads) == sorted(2 * list(found.steps))
+    with fathom.open_run(folder) as run:
+        kept = run.similarities_over_steps()["spaces"]
+    assert np.array_equal(kept.values, found.values)
 
 
 def test_some_layers_and_steps_of_an_open_run(

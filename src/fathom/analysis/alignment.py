@@ -1,6 +1,6 @@
 """Linear CKA of pairs of layers, from the Gram matrices of each batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,11 +8,21 @@ import torch
 from torch import Tensor
 
 from fathom.analysis.blocks import Block
-from fathom.analysis.sources import Item, Positions, Shape
+from fathom.analysis.positions import Positions
+from fathom.analysis.sources import Item, Shape
 from fathom.errors import ArgumentError
 from fathom.spectral.hsic import LEAST_SAMPLES, centred_pairs, linear_gram
 
 _EPS = torch.finfo(torch.float32).eps
+
+_PIECE = 2**20
+"""Numbers of an output that are worked on at once, at most."""
+
+_COPIES = 24
+"""Bytes that work on a number of a piece takes: itself, itself about the mean, and for the mean."""
+
+_MATRICES = 5
+"""Copies of a Gram matrix while one is centred."""
 
 
 class Compared(NamedTuple):
@@ -48,15 +58,27 @@ class Alignment:
 
     least_samples = LEAST_SAMPLES
 
-    def __init__(self, shapes: Mapping[Item, Shape], device: torch.device):
+    def __init__(self, shapes: Mapping[Item, Shape], device: torch.device, memory: int):
         """Take what is known before the first pass.
 
         Args:
             shapes: Of each layer.
             device: Where to compare.
+            memory: In bytes. A quarter is for an output that is worked on.
         """
+        samples = max(shape.samples for shape in shapes.values())
+        self._piece = min(_PIECE, memory // (4 * _COPIES))
+        self._matrices = 8 * _MATRICES * samples**2
         self._shapes = shapes
         self._device = device
+
+    def room(self, memory: int) -> int:
+        """Return what is left for blocks of so many bytes, beside an output and its Gram matrix."""
+        return memory * 3 // 4 - self._matrices
+
+    def memory_for(self, room: int) -> int:
+        """Return how many bytes leave so much room."""
+        return -(-(room + self._matrices) * 4 // 3)
 
     def cost(self, block: Block) -> int:
         """Return the bytes that a block takes: vectors of pairs, and one copy, of each layer."""
@@ -71,15 +93,19 @@ class Alignment:
         Raises:
             ArgumentError: If a feature is not finite.
         """
-        features = given.values.flatten(1)
-        if given.keep is not None:
-            features = _without_padding(given.values, given.keep).flatten(1)
-        gram = linear_gram(features)
+        # Inner products are sums over features, so that a large output is never copied whole.
+        gram: Tensor | float = 0.0
+        squares = 0.0
+        for values, keep in _pieces(given, self._piece):
+            features = values if keep is None else _without_padding(values, keep)
+            features = features.flatten(1)
+            gram = linear_gram(features) + gram
+            squares += float(features.mean(0, dtype=torch.float32).square().sum())
+        assert isinstance(gram, Tensor)
         if not bool(gram.isfinite().all()):
             raise ArgumentError("its numbers must be finite, got nan or infinity.")
-        level = len(gram) * float(features.mean(0, dtype=torch.float32).square().sum())
         spread = float(gram.diagonal().sum())
-        return Grams(centred_pairs(gram).to(self._device), spread, level)
+        return Grams(centred_pairs(gram).to(self._device), spread, len(gram) * squares)
 
     def joined(self, calls: Sequence[Grams]) -> Grams:
         """Return several calls of a layer in one pass as if they were further positions."""
@@ -146,6 +172,18 @@ class _Own:
         if self.spread <= (2 * _EPS) ** 2 * self.level:
             return True
         return self.hsic <= (64 * _EPS) ** 2 * self.largest
+
+
+def _pieces(given: Positions, most: int) -> Iterator[Positions]:
+    """Cut an output into pieces of at most so many numbers, or a single feature of all samples."""
+    values, keep = given
+    samples, positions, width = values.shape
+    many = min(positions, max(1, most // (samples * width)))
+    across = max(1, most // (samples * many))
+    for first in range(0, positions, many):
+        real = None if keep is None else keep[:, first : first + many]
+        for start in range(0, width, across):
+            yield Positions(values[:, first : first + many, start : start + across], real)
 
 
 def _without_padding(values: Tensor, keep: Tensor) -> Tensor:

@@ -41,14 +41,21 @@ class Block:
 
 
 def passes(
-    blocks: Iterable[Block], cost: Callable[[Block], int], *, memory: int
+    blocks: Iterable[Block],
+    cost: Callable[[Block], int],
+    *,
+    memory: int,
+    room: int,
+    memory_for: Callable[[int], int],
 ) -> list[list[Block]]:
     """Arrange blocks in passes over the data, and split those that are too large.
 
     Args:
         blocks: What is to be compared.
         cost: The bytes that a block takes in a pass.
-        memory: The bytes that a pass may take.
+        memory: The bytes that were given.
+        room: Those of them that the blocks of a pass may take.
+        memory_for: How many must be given for so much room.
 
     Returns:
         The blocks of each pass.
@@ -62,18 +69,19 @@ def passes(
     while waiting:
         block = waiting.pop()
         need = cost(block)
-        if need > memory:
+        if need > room:
             if len(block.rows) == len(block.columns) == 1:
+                least = memory_for(need)
                 raise ArgumentError(
-                    f"similarity: memory must be at least {size(need)} for {block.rows[0][1]} and "
-                    f"{block.columns[0][1]}, got {size(memory)}. Give memory={need} bytes, or "
+                    f"similarity: memory must be at least {size(least)} for {block.rows[0][1]} and "
+                    f"{block.columns[0][1]}, got {size(memory)}. Give memory={least} bytes, or "
                     "smaller batches."
                 )
             waiting += block.parts()[::-1]
             continue
         if not found or need > free:
             found.append([])
-            free = memory
+            free = room
         found[-1].append(block)
         free -= need
     return found

@@ -6,7 +6,7 @@ from copy import deepcopy
 from functools import partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from fathom.analysis.outputs import chosen_layers
 from fathom.analysis.sources import Source
@@ -55,11 +55,23 @@ def sources_of(
             found[step] = Source(own, chosen_layers(own, layers, where=_WHERE), title)
             continue
         if stage is None:
-            copy = deepcopy(unwrapped(model))
+            copy = _copied(unwrapped(model))
             stage = copy, list(chosen_layers(copy, layers, where=_WHERE))
         prepare = _loading(stage[0], checkpoint, step)
         found[step] = Source(stage[0], stage[1], title, prepare)
     return found
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    # Weights that a hook computes before each call, such as those of the first weight_norm, are
+    # no leaves, which deepcopy refuses.
+    computed = [
+        each
+        for module in model.modules()
+        for each in vars(module).values()
+        if isinstance(each, Tensor) and not each.is_leaf
+    ]
+    return deepcopy(model, {id(each): each.detach().clone() for each in computed})
 
 
 def _loading(model: nn.Module, checkpoint: Any, step: int) -> Callable[[], None]:

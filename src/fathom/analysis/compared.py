@@ -1,21 +1,24 @@
 """Go through data as often as it takes, and compare pairs of layers."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from torch import Tensor
-
 from fathom.analysis.alignment import Alignment, Compared
-from fathom.analysis.batches import batches
+from fathom.analysis.batches import Unpack, batches
 from fathom.analysis.blocks import Block, passes
 from fathom.analysis.correlation import Correlation
+from fathom.analysis.keeping import Place, place_in
 from fathom.analysis.outputs import frozen
+from fathom.analysis.positions import Positions
 from fathom.analysis.randomness import same_randomness
-from fathom.analysis.sources import Item, Positions, Shape, Source, home, results, shapes
-from fathom.errors import ArgumentError, choose
+from fathom.analysis.sources import Item, Shape, Source, home, results, shapes
+from fathom.errors import ArgumentError, choose, warn
 from fathom.spectral.vectors import check_threshold
+from fathom.store.analyses import read_analyses
+from fathom.store.stored import StoredRun
 from fathom.text import size
 
 METHODS = ("cka", "svcca", "pwcca")
@@ -34,6 +37,8 @@ class _Sums(Protocol[Kept]):
 class _Method(Protocol[T]):
     @property
     def least_samples(self) -> int: ...
+    def room(self, memory: int) -> int: ...
+    def memory_for(self, room: int) -> int: ...
     def cost(self, block: Block) -> int: ...
     def reduce(self, given: Positions) -> T: ...
     def joined(self, calls: Sequence[T]) -> T: ...
@@ -77,6 +82,41 @@ def check(method: str, threshold: float, memory: int) -> None:
         )
 
 
+def place_for(
+    run: StoredRun | str | os.PathLike[str] | None,
+    name: str | None,
+    *,
+    method: str,
+    kind: str,
+    where: str,
+) -> Place | None:
+    """Return where a run is to keep a comparison, and say so if one is there that nobody named.
+
+    Args:
+        run: An open run, or the folder of one; None for nowhere.
+        name: Which of its kind; None for the method.
+        method: One of `METHODS`.
+        kind: What is kept.
+        where: The function, for messages.
+
+    Returns:
+        The place.
+
+    Raises:
+        ArgumentError: If no file can have that name.
+        RunNotFoundError: If there is no run.
+    """
+    if run is None:
+        return None
+    place = place_in(run, method if name is None else name, where=where)
+    if name is None and method in read_analyses(place.folder, kind)[0]:
+        warn(
+            f"{where}: run has {method!r} already, which this takes the place of. Keep both with "
+            "name=."
+        )
+    return place
+
+
 def compare(
     sources: Sequence[Source],
     data: Any,
@@ -85,6 +125,7 @@ def compare(
     method: str,
     threshold: float,
     memory: int,
+    unpack: Unpack | None,
 ) -> Found:
     """Compare pairs of layers.
 
@@ -95,6 +136,7 @@ def compare(
         method: One of `METHODS`.
         threshold: The share of the variance that SVCCA keeps, in (0, 1].
         memory: In bytes.
+        unpack: As of `batches`.
 
     Returns:
         The blocks with their values.
@@ -103,14 +145,12 @@ def compare(
         ArgumentError: If the data have no batch, or too small ones, or cannot be gone through as
             often as needed.
     """
-    # Without labels, the samples alone are data.
-    data = (data,) if isinstance(data, Tensor) else data
     with ExitStack() as undo:
         undo.enter_context(same_randomness(data))
         for model in {id(source.model): source.model for source in sources}.values():
             undo.enter_context(frozen(model))
         with same_randomness(data):
-            stream = _batches(data, sources[0])
+            stream = _batches(data, sources[0], unpack)
             first = next(stream, None)
             if first is None:
                 raise ArgumentError(
@@ -118,8 +158,14 @@ def compare(
                     "gone through before is empty: give a DataLoader or a list."
                 )
             found = shapes(sources, first)
-            kind = _method(method, found, sources, threshold)
-            plan = passes(blocks_of(found), kind.cost, memory=memory)
+            kind = _method(method, found, sources, threshold, memory)
+            plan = passes(
+                blocks_of(found),
+                kind.cost,
+                memory=memory,
+                room=kind.room(memory),
+                memory_for=kind.memory_for,
+            )
             if len(plan) > 1 and isinstance(data, Iterator):
                 raise ArgumentError(
                     f"{_WHERE}: data must be something to go through {len(plan)} times within "
@@ -130,21 +176,26 @@ def compare(
         for blocks in plan[1:]:
             # From the same random state, so that a shuffled loader has the same batches again.
             with same_randomness(data):
-                more, *_ = _pass(sources, _batches(data, sources[0]), blocks, kind)
+                more, *_ = _pass(sources, _batches(data, sources[0], unpack), blocks, kind)
                 measured += more
     return Found(found, measured, samples, left_out)
 
 
-def _batches(data: Any, source: Source) -> Iterator[Any]:
-    return (batch.whole for batch in batches(data, source.model, where=f"{_WHERE}: data"))
+def _batches(data: Any, source: Source, unpack: Unpack | None) -> Iterator[Any]:
+    where = f"{_WHERE}: data"
+    return (batch.inputs for batch in batches(data, source.model, where=where, unpack=unpack))
 
 
 def _method(
-    method: str, found: Mapping[Item, Shape], sources: Sequence[Source], threshold: float
+    method: str,
+    found: Mapping[Item, Shape],
+    sources: Sequence[Source],
+    threshold: float,
+    memory: int,
 ) -> _Method[Any]:
     device = home(sources)
     if method == "cka":
-        return Alignment(found, device)
+        return Alignment(found, device, memory)
     weighted = method == "pwcca"
     return Correlation(
         found,

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from fathom.analysis.alignment import Compared
 from fathom.analysis.blocks import Block
-from fathom.analysis.sources import Item, Positions, Shape
+from fathom.analysis.positions import Positions
+from fathom.analysis.sources import Item, Shape
 from fathom.capture.layers import home_of
 from fathom.errors import ArgumentError, warn
 from fathom.spectral.canonical import (
@@ -68,6 +69,14 @@ class Correlation:
         self.threshold = threshold
         self.weighted = weighted
         self.name = name
+
+    def room(self, memory: int) -> int:
+        """Return what is left for blocks of so many bytes: all of it."""
+        return memory
+
+    def memory_for(self, room: int) -> int:
+        """Return how many bytes leave so much room."""
+        return room
 
     def cost(self, block: Block) -> int:
         """Return the bytes that a block takes: covariances, and three copies of the batch."""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from fathom.analysis.outputs import frozen
@@ -14,7 +13,7 @@ from fathom.analysis.projection import Projection
 from fathom.analysis.randomness import same_randomness
 from fathom.analysis.source import Given, directed
 from fathom.capture.selection import LayerFilter
-from fathom.errors import ArgumentError
+from fathom.errors import ArgumentError, number, whole_number
 from fathom.projections import KIND, ProjectionCurve
 from fathom.spectral.vectors import check_threshold
 from fathom.store.analyses import write_analysis
@@ -63,7 +62,8 @@ def projection_curve(
         seed: Of these.
         run: A run, or its folder, to record the curve in; None to record nothing.
         phase: As in `fathom.project`.
-        step: As in `fathom.project`.
+        step: At which the model was as it is now: of the directions too, where a run has them. None
+            for the last step of `run`, or of that source.
 
     Returns:
         The curve; thresholds ascend.
@@ -73,6 +73,7 @@ def projection_curve(
         RunError: If nothing can be recorded.
 
     Example:
+        >>> import torch
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> rows = torch.randn(100, 4)
         >>> accuracy = lambda model: (model(rows)[:, 0] > 0).double().mean()
@@ -89,8 +90,12 @@ def projection_curve(
             "returns its accuracy."
         )
     values = _ascending(thresholds)
-    folder = _folder(run)
-    found = directed(model, source, layers, phase=phase, step=step, where=_WHERE)
+    folder, last = _place(run)
+    if step is not None:
+        step = whole_number(step, where=f"{_WHERE}: step")
+    # A monitor has the directions of this moment, whatever step the model is at.
+    of_run = step if isinstance(source, StoredRun | str | os.PathLike) else None
+    found = directed(model, source, layers, phase=phase, step=of_run, where=_WHERE)
     own = Projection(model, found, threshold=values[0])
     dimensions = []
     for value in values:
@@ -119,7 +124,8 @@ def projection_curve(
         baseline=baseline,
         random=None if control is None else np.array(control),
         phase=found.source.phase,
-        step=found.source.step,
+        step=next((each for each in (step, last, found.source.step) if each is not None), None),
+        source_step=found.source.step,
     )
     if folder is not None:
         write_analysis(folder, KIND, curve.name, curve.to_body())
@@ -141,20 +147,12 @@ class _Evaluation:
         key = is_random, tuple(dimensions.values())
         if key not in self._known:
             projection.dimensions = dimensions
+            # A function for use in a training may leave the model in train mode.
+            self._model.eval()
             with same_randomness(), projection:
-                self._known[key] = _number(self._eval_fn(self._model))
+                found = self._eval_fn(self._model)
+            self._known[key] = number(found, where=f"{_WHERE}: the result of eval_fn")
         return self._known[key]
-
-
-def _number(value: Any) -> float:
-    try:
-        if isinstance(value, str | bytes):
-            raise TypeError("it is text")
-        return float(value.detach() if isinstance(value, torch.Tensor) else value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ArgumentError(
-            f"{_WHERE}: eval_fn must return one number, got {value!r}. Return the accuracy."
-        ) from error
 
 
 def _ascending(thresholds: object) -> list[float]:
@@ -170,13 +168,16 @@ def _ascending(thresholds: object) -> list[float]:
     return sorted({float(value) for value in thresholds})
 
 
-def _folder(run: object) -> Path | None:
-    if run is None or isinstance(run, StoredRun):
-        return None if run is None else run.path
+def _place(run: object) -> tuple[Path | None, int | None]:
+    """Return the folder of a run, and its last step."""
+    if run is None:
+        return None, None
+    if isinstance(run, StoredRun):
+        return run.path, next(reversed(run.steps), None)
     if not isinstance(run, str | os.PathLike):
         raise ArgumentError(
             f"{_WHERE}: run must be a run or its folder, got {run!r}. Pass fathom.open_run(folder)."
         )
     # Opened now, so that what is none is told before the work.
     with StoredRun(Path(run)) as opened:
-        return opened.path
+        return opened.path, next(reversed(opened.steps), None)

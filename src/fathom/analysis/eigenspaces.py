@@ -1,20 +1,22 @@
 """How alike a layer's leading directions are between steps, from what a run kept: without data."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from fathom.analysis.compared import MEMORY
+from fathom.analysis.keeping import keep, place_in
 from fathom.errors import ArgumentError, RunNotFoundError, choose, near, warn
 from fathom.reading import PHASES
 from fathom.spectral.canonical import directions
 from fathom.spectral.vectors import check_threshold
 from fathom.store.stored import StoredRun
 from fathom.text import size
-from fathom.views.step_similarity import SimilarityOverSteps
+from fathom.views.step_similarity import KIND, SimilarityOverSteps
 
 _WHERE = "eigenspace_similarity"
 
@@ -27,6 +29,7 @@ def eigenspace_similarity(
     phase: str = "eval",
     threshold: float = 0.99,
     memory: int = MEMORY,
+    name: str | None = None,
 ) -> SimilarityOverSteps:
     """Compare the directions that a layer uses at the steps of a run with `keep="covariance"`.
 
@@ -42,6 +45,8 @@ def eigenspace_similarity(
         phase: `train` or `eval`.
         threshold: The share of the variance, in (0, 1].
         memory: At most so many bytes are held; within it covariances are read again from the disk.
+        name: Under which the run keeps it, for `run.similarities_over_steps()`; None to keep it
+            nowhere.
 
     Returns:
         (steps, steps) of each layer: the row is the step of the directions, the column that of the
@@ -57,10 +62,12 @@ def eigenspace_similarity(
     """
     choose(phase, PHASES, where=f"{_WHERE}: phase")
     check_threshold(threshold, where=_WHERE)
-    if isinstance(run, StoredRun):
-        return _compared(run, layers, steps, phase, threshold, memory)
-    with StoredRun(Path(run)) as opened:
-        return _compared(opened, layers, steps, phase, threshold, memory)
+    place = None if name is None else place_in(run, name, where=_WHERE)
+    with nullcontext(run) if isinstance(run, StoredRun) else StoredRun(Path(run)) as opened:
+        found = _compared(opened, layers, steps, phase, threshold, memory)
+    if place is not None:
+        keep(place, KIND, found.to_body())
+    return found
 
 
 def _compared(
@@ -99,11 +106,15 @@ def _compared(
             f"{_WHERE}: {len(missing)} layers are left out, without covariances at some of the "
             f"steps: {', '.join(missing[:5])}{', ...' if missing[5:] else ''}."
         )
-    found, constant = [], []
-    for layer in common:
-        values, still = _layer(run, layer, list(kept), phase, threshold, memory)
-        found.append(values)
-        constant += [(layer, step) for step in still]
+    steps = list(kept)
+    readings = run.snapshot(steps[0]).phase(phase)
+    widths = {layer: readings[layer].width for layer in common}
+    found: list[Tensor] = []
+    constant: list[tuple[str, int]] = []
+    for together in _groups(widths, len(steps), memory):
+        for layer, (values, still) in _shares(run, together, steps, phase, threshold, memory):
+            found.append(values)
+            constant += [(layer, step) for step in still]
     return SimilarityOverSteps(
         method="eigenspaces",
         model=str(run.facts.get("model", "model")).rpartition(".")[2],
@@ -114,37 +125,62 @@ def _compared(
     )
 
 
-def _layer(
-    run: StoredRun, layer: str, steps: Sequence[int], phase: str, threshold: float, memory: int
-) -> tuple[Tensor, list[int]]:
-    """Return (steps, steps), and the steps at which the layer does not vary."""
-    width = len(run.covariance(layer, step=steps[0], phase=phase)[1])
-    # Directions of as many steps as fit, beside one covariance and what its products take.
-    most = memory // (8 * width * width) - 3
+def _groups(widths: Mapping[str, int], steps: int, memory: int) -> Iterator[dict[str, int]]:
+    """Yield layers, with their widths, whose directions at all steps are held together."""
+    group: dict[str, int] = {}
+    for layer, width in widths.items():
+        if group and _bytes({**group, layer: width}) * (steps + _BESIDE) > memory:
+            yield group
+            group = {}
+        group[layer] = width
+    yield group
+
+
+_BESIDE = 3
+"""Copies of a step's covariances: of those that are read, and what their products take."""
+
+
+def _bytes(widths: Mapping[str, int]) -> int:
+    return sum(8 * width * width for width in widths.values())
+
+
+def _shares(
+    run: StoredRun,
+    widths: Mapping[str, int],
+    steps: Sequence[int],
+    phase: str,
+    threshold: float,
+    memory: int,
+) -> Iterator[tuple[str, tuple[Tensor, list[int]]]]:
+    """Yield (steps, steps) of each layer, and the steps at which it does not vary."""
+    most = memory // _bytes(widths) - _BESIDE
     if most < 1:
+        (layer, width), *_ = widths.items()
         raise ArgumentError(
-            f"{_WHERE}: memory must be at least {size(32 * width * width)} for {layer}, of width "
-            f"{width}, got {size(memory)}."
+            f"{_WHERE}: memory must be at least {size(_bytes(widths) * (1 + _BESIDE))} for "
+            f"{layer}, of width {width}, got {size(memory)}."
         )
-    values = torch.zeros(len(steps), len(steps), dtype=torch.float64)
-    still: set[int] = set()
+    layers = list(widths)
+    values = {layer: torch.zeros(len(steps), len(steps), dtype=torch.float64) for layer in layers}
+    still: dict[str, set[int]] = {layer: set() for layer in layers}
     for start in range(0, len(steps), most):
-        leading = {}
-        for place, step in list(enumerate(steps))[start : start + most]:
-            covariance, mean = run.covariance(layer, step=step, phase=phase)
-            spread = directions(
-                covariance, mean, threshold=threshold, resolution=torch.finfo(torch.float32).eps
-            )
-            if spread.dimension == 0:
-                still.add(step)
-            # Of length 1, and a covariance along each of them is a variance.
-            leading[place] = torch.nn.functional.normalize(spread.whitening, dim=0)
+        leading: dict[str, dict[int, Tensor]] = {layer: {} for layer in layers}
+        for row, step in list(enumerate(steps))[start : start + most]:
+            for layer, kept in run.covariances(layers, step=step, phase=phase).items():
+                spread = directions(
+                    *kept, threshold=threshold, resolution=torch.finfo(torch.float32).eps
+                )
+                if spread.dimension == 0:
+                    still[layer].add(step)
+                # Of length 1, and a covariance along each of them is a variance.
+                leading[layer][row] = torch.nn.functional.normalize(spread.whitening, dim=0)
         for column, step in enumerate(steps):
-            covariance, _ = run.covariance(layer, step=step, phase=phase)
-            total = float(covariance.diagonal().sum())
-            for row, vectors in leading.items():
-                share = float(((covariance @ vectors) * vectors).sum())
-                values[row, column] = min(share / total, 1.0) if total > 0 else 0.0
-    for step in still:
-        values[:, steps.index(step)] = values[steps.index(step)] = 0
-    return values, sorted(still)
+            for layer, (covariance, _) in run.covariances(layers, step=step, phase=phase).items():
+                total = float(covariance.diagonal().sum())
+                for row, vectors in leading[layer].items():
+                    share = float(((covariance @ vectors) * vectors).sum())
+                    values[layer][row, column] = min(share / total, 1.0) if total > 0 else 0.0
+    for layer in layers:
+        for step in still[layer]:
+            values[layer][:, steps.index(step)] = values[layer][steps.index(step)] = 0
+        yield layer, (values[layer], sorted(still[layer]))

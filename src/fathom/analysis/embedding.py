@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from fathom.analysis.batches import batches, call
+from fathom.analysis.batches import Unpack, batches, call, class_numbers
 from fathom.analysis.outputs import frozen, outputs_of
+from fathom.analysis.positions import positions_of
 from fathom.analysis.randomness import same_randomness
 from fathom.analysis.source import Given, directed
 from fathom.capture.layers import Layer
-from fathom.capture.masks import Masks, masks_among
+from fathom.capture.modules import unwrapped
 from fathom.capture.selection import LayerFilter
 from fathom.errors import ArgumentError, ShapeError, near
 from fathom.extras import require
@@ -108,6 +108,7 @@ def embed(
     samples: int = 1000,
     phase: str | None = None,
     step: int | None = None,
+    unpack: Unpack | None = None,
 ) -> Embedding:
     """Return samples in the first two eigendirections of each layer, about its mean.
 
@@ -117,13 +118,14 @@ def embed(
 
     Args:
         model: The root, wrapped or not.
-        data: Batches `(x, y)`, as in `analysis.batches`: a `DataLoader`, a dataset, a tuple of
-            tensors. Its first samples are taken, in its own order.
+        data: As of `fathom.probe`, with labels or without: a `DataLoader`, a dataset, a tuple of
+            tensors `(x, y)`, a tensor. Its first samples are taken, in its own order.
         run_or_monitor: Where the directions come from, as in `fathom.project`.
         layers: As in `fathom.project`.
         samples: How many are taken.
         phase: As in `fathom.project`.
         step: As in `fathom.project`.
+        unpack: As in `fathom.probe`; labels may be None.
 
     Returns:
         Coordinates by layer, with labels and the share of the variance of both directions.
@@ -140,23 +142,23 @@ def embed(
     places = {name: _Places(each) for name, each in found.directions.items()}
     labels: list[Tensor | None] = []
     count = 0
+    root = unwrapped(model)
+
+    def receive(layer: Layer, output: Any, real: Tensor | None) -> None:
+        places[layer.facts.name].add(layer, output, real)
+
     with ExitStack() as stack:
         stack.enter_context(same_randomness(data))
         stack.enter_context(frozen(model))
-        present = _Present()
-        stack.enter_context(
-            outputs_of(
-                found.layers,
-                lambda layer, output: places[layer.facts.name].add(layer, output, present.masks),
-            )
-        )
-        for batch in batches(data, model, where=f"{_WHERE}: data"):
-            whole = batch.whole
-            present.masks = masks_among(whole) if isinstance(whole, Mapping) else Masks()
-            call(model, whole)
-            here = len(batch.labels) if batch.labels is not None else None
+        stack.enter_context(outputs_of(root, found.layers, receive))
+        for batch in batches(data, root, where=f"{_WHERE}: data", unpack=unpack):
+            classes = None
+            if batch.labels is not None:
+                classes = class_numbers(batch.labels, where=f"{_WHERE}: data")
+            call(root, batch.inputs)
+            here = None if classes is None else len(classes)
             taken = [each.end(name, here) for name, each in places.items()]
-            labels.append(batch.labels)
+            labels.append(classes)
             count += taken[0]
             if count >= samples:
                 break
@@ -166,14 +168,8 @@ def embed(
     return Embedding(
         {name: each.coordinates()[:samples] for name, each in places.items()},
         {name: _shares(each) for name, each in found.directions.items()},
-        torch.cat(known).cpu().numpy()[:samples] if len(known) == len(labels) else None,
+        torch.cat(known).numpy()[:samples] if len(known) == len(labels) else None,
     )
-
-
-class _Present:
-    """The masks of the present batch."""
-
-    masks = Masks()
 
 
 class _Places:
@@ -185,11 +181,9 @@ class _Places:
         self._calls: list[Tensor] = []
         self._batches: list[Tensor] = []
 
-    def add(self, layer: Layer, output: Any, masks: Masks) -> None:
+    def add(self, layer: Layer, output: Any, real: Tensor | None) -> None:
         """Take a call of the layer."""
-        mask = masks.of(layer.side)
-        real = None if mask is None else mask.real()
-        rows, keep = _by_sample(layer, output, real)
+        rows, keep = positions_of(layer, output, real)
         if rows.shape[-1] != len(self._mean):
             raise ShapeError(
                 f"{_WHERE}: layer {layer.facts.name} must have width {len(self._mean)}, as in the "
@@ -231,27 +225,6 @@ class _Places:
 def _widest(rows: Tensor) -> torch.dtype:
     # Apple's GPUs hold no float64.
     return torch.float32 if rows.device.type == "mps" else torch.float64
-
-
-def _by_sample(layer: Layer, output: Any, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Return (b, n, d) rows of samples, and (b, n) which of them count."""
-    if isinstance(output, PackedSequence) and layer.facts.kind == "recurrent":
-        # In the order of the batch, which packing has changed.
-        steps, lengths = pad_packed_sequence(output, batch_first=True)
-        places = torch.arange(steps.shape[1])
-        if layer.rows.startswith("last"):
-            return steps[torch.arange(len(steps)), lengths - 1][:, None], None
-        return steps, places < lengths[:, None]
-    rows = layer.read(output, None, mask)
-    if rows.batch_axis == 0 and len(rows.values) != rows.samples:
-        raise ShapeError(
-            f"{_WHERE}: layer {layer.facts.name} must return samples one after the other, got "
-            f"{type(output).__name__}. Leave it out."
-        )
-    values = rows.values.movedim(rows.batch_axis, 0)
-    keep = None if rows.keep is None else rows.keep.movedim(rows.batch_axis, 0)
-    flat = values.reshape(len(values), -1, values.shape[-1])
-    return flat, None if keep is None else keep.reshape(len(values), -1)
 
 
 def _shares(directions: Directions) -> tuple[float, float]:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from fathom.analysis.positions import positions_of
 from fathom.capture.layers import Layer, map_axis
 from fathom.errors import ShapeError
 
@@ -45,29 +45,14 @@ def features_of(layer: Layer, output: object, mask: Tensor | None) -> Features:
     Raises:
         ShapeError: If the output has no batch of samples.
     """
-    if isinstance(output, PackedSequence):
-        padded, lengths = pad_packed_sequence(output, batch_first=True)
-        real = torch.arange(padded.shape[1]) < lengths[:, None]
-        return Features(_kept(_averaged(padded, real.to(padded.device))))
-    if not isinstance(output, Tensor) or output.layout not in (torch.strided, torch.jagged):
-        raise ShapeError(f"probe: output must be a tensor, got {type(output).__name__}.")
-    if output.is_nested:
-        return Features(_kept(torch.stack([each.float().mean(0) for each in output.unbind()])))
-    axis = map_axis(layer.module, output.ndim)
-    if axis is not None and output.ndim > 2:
+    axis = map_axis(layer.module, output.ndim) if isinstance(output, Tensor) else None
+    if isinstance(output, Tensor) and axis is not None and output.ndim > 2:
         if axis != 1:
             raise ShapeError(
                 f"probe: output must have shape (b, c, *space), got {tuple(output.shape)}."
             )
         return _pooled(output)
-    rows = layer.read(output, None, mask)
-    values, keep = rows.values, rows.keep
-    if rows.batch_axis == 1:
-        values = values.transpose(0, 1)
-        keep = keep if keep is None else keep.transpose(0, 1)
-    if values.ndim < 2:
-        raise ShapeError(f"probe: output must have shape (b, ..., d), got {tuple(output.shape)}.")
-    return Features(_kept(_averaged(values, keep)))
+    return Features(_kept(_averaged(*positions_of(layer, output, mask))))
 
 
 def _pooled(maps: Tensor) -> Features:
@@ -85,15 +70,12 @@ def _pooled(maps: Tensor) -> Features:
 
 
 def _averaged(values: Tensor, keep: Tensor | None) -> Tensor:
-    """Return (b, d) of (b, *positions, d), the mean over the positions that are kept."""
-    if values.ndim == 2:
-        return values
-    values = _float32(values).flatten(1, -2)
+    """Return (b, d) of (b, p, d), the mean over the positions that are kept."""
     if keep is None:
-        return values.mean(1)
-    weights = keep.reshape(values.shape[:2])[..., None]
+        return values[:, 0] if values.shape[1] == 1 else _float32(values).mean(1)
+    weights = keep[..., None]
     # Where nothing is real this is 0/0: what is not known must not look like zeros.
-    return values.masked_fill(~weights, 0).sum(1) / weights.sum(1)
+    return _float32(values).masked_fill(~weights, 0).sum(1) / weights.sum(1)
 
 
 def _float32(tensor: Tensor) -> Tensor:

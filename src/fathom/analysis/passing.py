@@ -5,16 +5,14 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fathom.analysis.batches import Batch, Forward, batches, call
+from fathom.analysis.batches import Unpack, batches, call, class_numbers
 from fathom.analysis.features import Features, features_of
 from fathom.analysis.outputs import frozen, outputs_of
 from fathom.analysis.randomness import same_randomness
 from fathom.capture.layers import Layer
-from fathom.capture.masks import Masks, argument_names, masks_among
 from fathom.capture.modules import unwrapped
 from fathom.capture.probing import IGNORED
 from fathom.capture.rows import main_output
@@ -41,21 +39,19 @@ class Seen(NamedTuple):
 class Pass:
     """Goes through data, and knows which layers cannot be read and why."""
 
-    def __init__(self, model: nn.Module, layers: Sequence[Layer], forward: Forward | None):
+    def __init__(self, model: nn.Module, layers: Sequence[Layer], unpack: Unpack | None):
         """Say what to read.
 
         Args:
             model: The root, wrapped or not.
             layers: Some of its layers.
-            forward: Calls it on a batch; None for `batches.call`.
+            unpack: As of `batches`.
         """
-        # A hook that is added to a compiled model is not in its graphs.
         self._model = unwrapped(model)
         self._layers = {layer.facts.name: layer for layer in layers}
-        self._forward = forward or call
+        self._unpack = unpack
         self._widths: dict[str, int] = {}
         self._found: dict[str, Features] = {}
-        self._masks = Masks()
         self._samples = 0
         self.left_out: dict[str, str] = {}
         """Layers that cannot be probed, with the reason."""
@@ -83,16 +79,13 @@ class Pass:
         with ExitStack() as undo:
             undo.enter_context(same_randomness(data))
             undo.enter_context(frozen(self._model))
-            undo.enter_context(torch.compiler.set_stance("force_eager"))
-            hook = self._model.register_forward_pre_hook(self._begin, with_kwargs=True)
-            undo.callback(hook.remove)
-            undo.enter_context(outputs_of(list(self._layers.values()), self._receive))
-            for batch in batches(data, self._model, where=where):
-                labels = _labels(batch, where=where)
+            undo.enter_context(outputs_of(self._model, list(self._layers.values()), self._receive))
+            for batch in batches(data, self._model, where=where, unpack=self._unpack):
+                labels = _labels(batch.labels, where=where)
                 if not len(labels):
                     continue
                 self._found, self._samples = {}, len(labels)
-                output = self._forward(self._model, batch.whole)
+                output = call(self._model, batch.inputs)
                 self._settle(samples, first=first)
                 samples += len(labels)
                 yield Seen(labels, self._found, _right(output, labels))
@@ -112,11 +105,7 @@ class Pass:
         self.left_out.setdefault(name, reason)
         self._found.pop(name, None)
 
-    def _begin(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        arguments = dict(zip(argument_names(module), args, strict=False))
-        self._masks = masks_among({**arguments, **kwargs})
-
-    def _receive(self, layer: Layer, output: object) -> None:
+    def _receive(self, layer: Layer, output: Any, real: Tensor | None) -> None:
         name = layer.facts.name
         if self.left_out.get(name) == _NEVER:
             self.left_out[name] = _SOME
@@ -125,11 +114,10 @@ class Pass:
         if name in self._found:
             self.leave_out(name, "called more than once in a forward pass")
             return
-        mask = self._masks.of(layer.side)
         try:
-            found = features_of(layer, output, None if mask is None else mask.real())
+            found = features_of(layer, output, real)
         except ShapeError as error:
-            self.leave_out(name, str(error).removeprefix("probe: "))
+            self.leave_out(name, str(error).partition(": ")[2])
             return
         if len(found.values) != self._samples:
             self.leave_out(
@@ -156,20 +144,13 @@ class Pass:
                 self.leave_out(name, _SOME if name in self._widths else _NEVER)
 
 
-def _labels(batch: Batch, *, where: str) -> NDArray[np.int64]:
-    labels = batch.labels
+def _labels(labels: Any, *, where: str) -> NDArray[np.int64]:
     if labels is None:
         raise ArgumentError(
             f"{where} must have labels, got a batch without. Give batches (x, y), dicts with "
             "`labels`, or tensors (x, y)."
         )
-    if labels.is_floating_point() or labels.is_complex() or labels.ndim != 1:
-        raise ArgumentError(
-            f"{where} must have one whole class number a sample as labels, (b,), got "
-            f"{tuple(labels.shape)} of {labels.dtype}. Pass y.long(), or y.argmax(1) of one-hot "
-            "labels."
-        )
-    return labels.to("cpu", torch.int64).numpy()
+    return class_numbers(labels, where=where).numpy()
 
 
 def _right(output: object, labels: NDArray[np.int64]) -> int | None:

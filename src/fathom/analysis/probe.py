@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from fathom.analysis.batches import Forward
+from fathom.analysis.batches import Unpack
 from fathom.analysis.fitting import Fitting
 from fathom.analysis.keeping import Given, Place, folder_of, keep, step_in
 from fathom.analysis.outputs import chosen_layers
@@ -30,7 +30,7 @@ def probe(
     memory: int = MEMORY,
     workers: int | None = None,
     progress: bool = False,
-    forward: Forward | None = None,
+    unpack: Unpack | None = None,
 ) -> Probes:
     """Fit a linear classifier on the output of each layer, before its activation.
 
@@ -54,7 +54,9 @@ def probe(
         workers: How many layers are fitted at the same time; None for one a core. The numbers do
             not depend on it.
         progress: Show on standard error how far it is.
-        forward: `(model, batch) -> output`, where the model is not called on `x` alone.
+        unpack: `batch -> (inputs, labels)`, for batches of any other kind, such as
+            `lambda batch: (batch[0], batch[2])`; the model is called on `inputs`, of a tuple on its
+            items and of a dict by name.
 
     Returns:
         A `Probe` a layer, in execution order; it prints as a table.
@@ -86,7 +88,7 @@ def probe(
     _check_memory(memory)
     folder = None if run is None else folder_of(run, where="probe")
     step = step_in(run, step, where="probe")
-    through = Pass(model, chosen_layers(model, layers, where="probe"), forward)
+    through = Pass(model, chosen_layers(model, layers, where="probe"), unpack)
     with Shown(progress) as shown, Fitting(through, memory, shown, legacy=legacy) as fitting:
         fitting.gather(train_data)
         fitting.fit(workers)

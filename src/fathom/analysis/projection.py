@@ -1,6 +1,5 @@
 """A model whose layers keep only their leading directions, for as long as a block lasts."""
 
-import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -8,10 +7,9 @@ from operator import index
 from types import TracebackType
 from typing import Self
 
-import torch
 from torch import nn
 
-from fathom.analysis.outputs import unwatched
+from fathom.analysis.outputs import uncompiled, unwatched
 from fathom.analysis.projector import Projector, check_projectable
 from fathom.analysis.source import Directed, Given, directed
 from fathom.capture.selection import LayerFilter
@@ -65,6 +63,7 @@ def project(
         RunNotFoundError: If the run has no covariances.
 
     Example:
+        >>> import torch
         >>> from fathom import Moments
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> rows = torch.randn(100, 4)
@@ -189,9 +188,7 @@ class Projection:
             )
         with ExitStack() as undo:
             undo.enter_context(unwatched(self._model))
-            if "torch._dynamo.eval_frame" in sys.modules:
-                # Compiled code knows no hooks that come after it; uncompiled, all of them run.
-                undo.enter_context(torch.compiler.set_stance("force_eager"))
+            undo.enter_context(uncompiled())
             for each in self._projectors.values():
                 undo.callback(each.layer.module.register_forward_hook(each).remove)
             self._undo = undo.pop_all()

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fathom.analysis.batches import Unpack
 from fathom.analysis.blocks import Block
-from fathom.analysis.compared import MEMORY, check, compare
-from fathom.analysis.keeping import keep, place_in
+from fathom.analysis.compared import MEMORY, check, compare, place_for
+from fathom.analysis.keeping import keep
 from fathom.analysis.outputs import chosen_layers
 from fathom.analysis.sources import Item, Shape, Source
 from fathom.capture.modules import unwrapped
@@ -31,6 +32,7 @@ def similarity(
     memory: int = MEMORY,
     run: StoredRun | str | os.PathLike[str] | None = None,
     name: str | None = None,
+    unpack: Unpack | None = None,
 ) -> Similarity:
     """Compare each layer of a model with each layer of another, or of the same, on the same data.
 
@@ -54,6 +56,7 @@ def similarity(
             data are gone through several times, as measured at the first batch.
         run: Where to keep it: a run or its folder. `run.similarities()` has it then.
         name: Under which name, in place of what has it; None for the method.
+        unpack: As of `fathom.probe`; labels may be None.
 
     Returns:
         A matrix that prints as a table; `plot()` draws it.
@@ -86,14 +89,16 @@ def similarity(
             "similarity: data must be batches, got None. Pass fathom.similarity(model_a, model_b, "
             "loader)."
         )
-    place = None if run is None else place_in(run, name or method, where="similarity")
+    place = place_for(run, name, method=method, kind=KIND, where="similarity")
     layers_b = layers if layers_b is None else layers_b
     sources = [_source(model_a, layers, "the model")]
     within = model_b is None or (unwrapped(model_b) is sources[0].model and layers_b is layers)
     if model_b is not None and not within:
         first = _source(model_a, layers, "the first model")
         sources = [first, _source(model_b, layers_b, "the second model")]
-    found = compare(sources, data, _all_pairs, method=method, threshold=threshold, memory=memory)
+    found = compare(
+        sources, data, _all_pairs, method=method, threshold=threshold, memory=memory, unpack=unpack
+    )
     rows = [item for item in found.shapes if item[0] == 0]
     columns = rows if within else [item for item in found.shapes if item[0] == 1]
     values = torch.zeros(len(rows), len(columns), dtype=torch.float64)

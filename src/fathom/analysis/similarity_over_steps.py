@@ -1,16 +1,17 @@
 """How alike each layer is to itself at other steps of a training, on the same data."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from fathom.analysis.batches import Unpack
 from fathom.analysis.blocks import Block
 from fathom.analysis.checkpoints import Checkpoint, sources_of
-from fathom.analysis.compared import MEMORY, check, compare
-from fathom.analysis.keeping import keep, place_in
+from fathom.analysis.compared import MEMORY, check, compare, place_for
+from fathom.analysis.keeping import keep
 from fathom.analysis.sources import Item, Shape
 from fathom.capture.selection import LayerFilter
 from fathom.errors import ArgumentError
@@ -29,6 +30,7 @@ def similarity_over_steps(
     memory: int = MEMORY,
     run: StoredRun | str | os.PathLike[str] | None = None,
     name: str | None = None,
+    unpack: Unpack | None = None,
 ) -> SimilarityOverSteps:
     """Compare each layer with itself between the steps of a training.
 
@@ -43,6 +45,7 @@ def similarity_over_steps(
         memory: As of `fathom.similarity`.
         run: Where to keep it; `run.similarities_over_steps()` has it then.
         name: Under which name; None for the method.
+        unpack: As of `fathom.probe`; labels may be None.
 
     Returns:
         (steps, steps) of each layer. It prints as a table of each step with the last; `plot()`
@@ -69,11 +72,18 @@ def similarity_over_steps(
             f"similarity_over_steps: model must be a module, got {type(model).__name__}. Pass the "
             "model that the checkpoints are of."
         )
-    place = None if run is None else place_in(run, name or method, where="similarity_over_steps")
+    place = place_for(run, name, method=method, kind=KIND, where="similarity_over_steps")
     by_step = sources_of(model, checkpoints, layers)
+    _refuse_the_same(checkpoints)
     steps = tuple(by_step)
     found = compare(
-        list(by_step.values()), data, _layers, method=method, threshold=threshold, memory=memory
+        list(by_step.values()),
+        data,
+        _layers,
+        method=method,
+        threshold=threshold,
+        memory=memory,
+        unpack=unpack,
     )
     names = [block.rows[0][1] for block in _layers(found.shapes)]
     values = torch.zeros(len(names), len(steps), len(steps), dtype=torch.float64)
@@ -101,6 +111,30 @@ def similarity_over_steps(
     if place is not None:
         keep(place, KIND, result.to_body())
     return result
+
+
+def _refuse_the_same(checkpoints: Mapping[int, Checkpoint]) -> None:
+    """Refuse checkpoints that are views of the same weights: all of them are of the last step."""
+    known: dict[frozenset[int], object] = {}
+    for step, checkpoint in checkpoints.items():
+        addresses = frozenset(_addresses(checkpoint))
+        if addresses and addresses in known:
+            raise ArgumentError(
+                f"similarity_over_steps: checkpoints must have weights of their own, got the same "
+                f"at step {known[addresses]} and {step}: a state dict changes with its model. Keep "
+                "copy.deepcopy(model.state_dict())."
+            )
+        known[addresses] = step
+
+
+def _addresses(checkpoint: object) -> Iterator[int]:
+    if isinstance(checkpoint, nn.Module):
+        checkpoint = checkpoint.state_dict()
+    for each in checkpoint.values() if isinstance(checkpoint, Mapping) else ():
+        if isinstance(each, Mapping):
+            yield from _addresses(each)
+        elif isinstance(each, Tensor) and each.numel() and each.device.type != "meta":
+            yield each.data_ptr()
 
 
 def _layers(found: Mapping[Item, Shape]) -> list[Block]:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from fathom.analysis.batches import call, moved
-from fathom.analysis.outputs import outputs_of
+from fathom.analysis.outputs import Receive, outputs_of
+from fathom.analysis.positions import Positions, positions_of
 from fathom.capture.layers import Layer, home_of
-from fathom.capture.masks import masks_among
 from fathom.errors import ArgumentError, ShapeError, warn
 
 Item = tuple[int, str]
@@ -41,18 +41,6 @@ class Source:
     prepare: Callable[[], None] = field(default=_nothing)
 
 
-class Positions(NamedTuple):
-    """What a layer gave for a batch.
-
-    Attributes:
-        values: (b, p, d), d features at each of p positions of each sample; p is 1 without any.
-        keep: (b, p) bool, the positions that are no padding; None for all.
-    """
-
-    values: Tensor
-    keep: Tensor | None
-
-
 class Shape(NamedTuple):
     """How large that is.
 
@@ -74,7 +62,7 @@ def results(
 
     Args:
         source: The model, frozen.
-        batch: As the data gave it, on any device.
+        batch: The inputs of a `Batch`, on any device.
         names: Of layers.
         reduce: Takes what a layer gave; it is not to keep it.
 
@@ -85,12 +73,11 @@ def results(
         ArgumentError: If an output cannot be read; the layer is named.
     """
     found: dict[str, list[T]] = {}
-    batch = moved(batch, source.model)
 
-    def receive(layer: Layer, output: Tensor) -> None:
+    def receive(layer: Layer, output: Any, real: Tensor | None) -> None:
         name = layer.facts.name
         try:
-            result = reduce(_positions(layer, output, batch))
+            result = reduce(_real_numbers(positions_of(layer, output, real)))
         except ArgumentError as error:
             raise ArgumentError(
                 f"similarity: layers must give features of each sample, got {name!r} of "
@@ -98,10 +85,14 @@ def results(
             ) from error
         found.setdefault(name, []).append(result)
 
-    source.prepare()
-    with outputs_of([layer for layer in source.layers if layer.facts.name in names], receive):
-        call(source.model, batch)
+    _run(source, batch, [layer for layer in source.layers if layer.facts.name in names], receive)
     return found
+
+
+def _run(source: Source, batch: Any, layers: Sequence[Layer], receive: Receive) -> None:
+    source.prepare()
+    with outputs_of(source.model, layers, receive):
+        call(source.model, moved(batch, source.model))
 
 
 def shapes(sources: Sequence[Source], batch: Any) -> dict[Item, Shape]:
@@ -146,38 +137,23 @@ def shapes(sources: Sequence[Source], batch: Any) -> dict[Item, Shape]:
 
 def _looked_at(source: Source, batch: Any) -> dict[str, list[Shape | str]]:
     found: dict[str, list[Shape | str]] = {}
-    batch = moved(batch, source.model)
 
-    def receive(layer: Layer, output: Tensor) -> None:
+    def receive(layer: Layer, output: Any, real: Tensor | None) -> None:
         try:
-            values = _positions(layer, output, batch).values
+            values = _real_numbers(positions_of(layer, output, real)).values
             result: Shape | str = Shape(*values.shape) if values.numel() else "gave nothing"
         except ShapeError as error:
             result = f"cannot be read ({error})"
         found.setdefault(layer.facts.name, []).append(result)
 
-    source.prepare()
-    with outputs_of(source.layers, receive):
-        call(source.model, batch)
+    _run(source, batch, source.layers, receive)
     return found
 
 
-def _positions(layer: Layer, output: Any, batch: Any) -> Positions:
-    mask = masks_among(batch).of(layer.side) if isinstance(batch, Mapping) else None
-    rows = layer.read(output, None, None if mask is None else mask.real())
-    values, axis = rows.values, rows.batch_axis
-    if values.shape[axis] != rows.samples:
-        raise ShapeError(
-            f"similarity: output must be as many items as samples, got {len(values)} rows of "
-            f"{rows.samples} packed sequences."
-        )
-    if not values.is_floating_point():
-        raise ShapeError(f"similarity: output must hold real numbers, got {values.dtype}.")
-    values = values.movedim(axis, 0)
-    keep = rows.keep
-    if keep is not None:
-        keep = keep.movedim(axis, 0).reshape(len(values), -1)
-    return Positions(values.reshape(len(values), -1, values.shape[-1]), keep)
+def _real_numbers(given: Positions) -> Positions:
+    if not given.values.is_floating_point():
+        raise ShapeError(f"similarity: output must hold real numbers, got {given.values.dtype}.")
+    return given
 
 
 def _tell(sources: Sequence[Source], reasons: Mapping[Item, str], *, left: set[int]) -> None:

@@ -13,7 +13,7 @@ def curves_of(folder: Path) -> list[ProjectionCurve]:
         folder: The run's folder.
 
     Returns:
-        By step, those of none last; damaged ones are left out, with a warning.
+        By step, those of none first; damaged ones are left out, with a warning.
     """
     found = kept(folder, KIND, ProjectionCurve.from_body).values()
-    return sorted(found, key=lambda each: (each.step is None, each.step or 0))
+    return sorted(found, key=lambda each: (each.step is not None, each.step or 0))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fathom.errors import DamagedRecordError
+from fathom.errors import ArgumentError, DamagedRecordError, near
 from fathom.extras import require
 from fathom.markup import Bar, html_table
 from fathom.text import columns, visible
@@ -61,11 +61,20 @@ class Similarity:
         """Return the value of a row and a column.
 
         Raises:
-            KeyError: If there is no such layer.
+            ArgumentError: If there is no such layer.
         """
+        if not isinstance(layers, tuple) or len(layers) != 2:
+            raise ArgumentError(
+                f"similarity: layers must be two, of a row and a column, got {layers!r}. Pass "
+                "found[row, column]."
+            )
         row, column = layers
-        if row not in self.rows or column not in self.columns:
-            raise KeyError(layers)
+        for name, names in ((row, self.rows), (column, self.columns)):
+            if name not in names:
+                raise ArgumentError(
+                    f"similarity: layer must be one of {len(names)}, got {name!r}. "
+                    f"{near(f'{name}', names)}"
+                )
         return float(self.values[self.rows.index(row), self.columns.index(column)])
 
     def plot(self, *, ax: "Axes | None" = None, theme: str | None = None) -> "Axes":

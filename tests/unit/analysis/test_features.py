@@ -112,7 +112,7 @@ def test_what_is_kept_shares_no_memory_with_the_output() -> None:
         (nn.Conv2d(1, 4, 3), torch.ones(4, 8, 8), r"\(b, c, \*space\), got \(4, 8, 8\)"),
         (nn.Conv2d(1, 4, 3), torch.ones(4, 4, 0, 8), r"none empty, got \(0, 8\)"),
         (nn.Linear(4, 4), "text", "must be a tensor, got str"),
-        (nn.Linear(4, 4), torch.ones(2, 4).to_sparse(), "must be a tensor"),
+        (nn.Linear(4, 4), torch.ones(2, 4).to_sparse(), "must be a strided tensor"),
     ],
 )
 def test_an_output_without_samples_is_refused(

@@ -72,7 +72,7 @@ def test_it_prints_as_a_table() -> None:
         r"constant, so without a similarity: \x1b[2J",
     ]
     assert found["blocks.0", "blocks.1"] == 0.25
-    with pytest.raises(KeyError):
+    with pytest.raises(fathom.ArgumentError, match="similarity: layer"):
         found["blocks.0", "blocks.2"]
     assert repr(found) == "Similarity(linear CKA, Net and Net, 1,234 samples: 2 × 2)"
     over = steps(values=np.full((2, 3, 3), 0.5), constant=(("two", 5),))
