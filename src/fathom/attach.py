@@ -16,6 +16,7 @@ from fathom.capture.capture import Capture
 from fathom.capture.compiled import forget_compiled_code
 from fathom.capture.layers import Layer, Pick
 from fathom.capture.modules import unwrapped
+from fathom.capture.rows import main_output
 from fathom.capture.selection import LayerFilter, select_layers
 from fathom.capture.sharded import class_of
 from fathom.distributed.agreement import refuse_mismatch
@@ -96,7 +97,8 @@ def watch(
             bottom line, under all that is printed; in a notebook a line that is replaced; else a
             line a snapshot.
         resume: Go on with the run at this path, if there is one.
-        resume_from: The same, but first drop what lies at this step or after it.
+        resume_from: The same, but first drop what lies at this step or after it, probes and
+            projection curves of these steps among it.
 
     Returns:
         The monitor. Keep it: when it is garbage-collected, watching ends.
@@ -154,7 +156,7 @@ def watch(
             if run is not None and meeting.rank == 0:
                 writer = Writer.open(
                     run,
-                    facts=_facts(original, processes=meeting.size),
+                    facts=_facts(original, selected, processes=meeting.size),
                     settings=settings,
                     layers=[layer.facts for layer in selected],
                     resume=resume,
@@ -233,13 +235,16 @@ def _said(
     }
 
 
-def _facts(model: nn.Module, *, processes: int) -> Mapping[str, Any]:
+def _facts(model: nn.Module, selected: Sequence[Layer], *, processes: int) -> Mapping[str, Any]:
     kind = class_of(model)
+    picked = [layer.facts.name for layer in selected if layer.pick is not main_output]
     return {
         "model": f"{kind.__module__}.{kind.__qualname__}",
         "fathom": version("fathom"),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "processes": processes,
+        # Of these, rows are not of what the layer returns as it stands.
+        **({"picked": picked} if picked else {}),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

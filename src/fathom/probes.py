@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar, overload
 from fathom.errors import DamagedRecordError, NotObservedError, near
 from fathom.listing import number_text
 from fathom.markup import Bar, Cell, Number, html_table
-from fathom.text import columns
+from fathom.text import columns, visible
 
 KIND = "probes"
 """The kind of analysis, in the store."""
@@ -51,6 +51,8 @@ class Probes(Sequence[Probe]):
         step: Of the run, at which the model was as it was probed; None where nobody said.
         legacy: Whether they were fitted as in the experiments of the papers.
         left_out: Layers without a probe, each with the reason.
+        ignored: How many more samples to fit on were there, without a label (-100).
+        eval_ignored: The same of the held-out data.
     """
 
     probes: tuple[Probe, ...]
@@ -58,6 +60,8 @@ class Probes(Sequence[Probe]):
     step: int | None = None
     legacy: bool = False
     left_out: Mapping[str, str] = field(default_factory=dict)
+    ignored: int = 0
+    eval_ignored: int = 0
 
     @overload
     def __getitem__(self, key: int | str) -> Probe: ...
@@ -112,6 +116,11 @@ class Probes(Sequence[Probe]):
         if self.probes:
             samples, held_out = self.probes[0].samples, self.probes[0].eval_samples
             notes.append(f"fitted on {samples:,} samples, {held_out:,} held out")
+        if self.ignored or self.eval_ignored:
+            notes.append(
+                f"labelled -100, which is none, and left out: {self.ignored:,} and "
+                f"{self.eval_ignored:,} more"
+            )
         return notes + [
             f"left out: {name or '(model)'}: {reason}" for name, reason in self.left_out.items()
         ]
@@ -126,7 +135,7 @@ class Probes(Sequence[Probe]):
         """Write a line a layer."""
         rows = [[*map(_text, row)] for row in self._rows()]
         table = columns([_HEAD, *rows], right=frozenset({1, 2, 3}))
-        return "\n".join([self.title, table, *self.notes])
+        return "\n".join([self.title, table, *map(visible, self.notes)])
 
     def _repr_html_(self) -> str:
         """Show the table with bars in a notebook."""
@@ -157,6 +166,8 @@ class Probes(Sequence[Probe]):
             "model_accuracy": self.model_accuracy,
             "layers": [asdict(probe) for probe in self.probes],
             "left_out": dict(self.left_out),
+            "ignored": self.ignored,
+            "eval_ignored": self.eval_ignored,
         }
 
     @classmethod
@@ -185,6 +196,8 @@ class Probes(Sequence[Probe]):
                 None if step is None else _count(step, least=-(2**63)),
                 _of(bool, body["legacy"]),
                 left_out,
+                _count(body.get("ignored", 0)),
+                _count(body.get("eval_ignored", 0)),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DamagedRecordError(

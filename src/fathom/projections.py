@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fathom.errors import DamagedRecordError
 from fathom.listing import number_text
 from fathom.markup import Number, html_table
-from fathom.text import columns, visible
+from fathom.text import columns
 
 KIND = "projection"
 """The kind of analysis, in the store."""
@@ -110,7 +110,7 @@ class ProjectionCurve:
         needed = self.needed()
         rows += [
             [
-                visible(layer) or "(model)",
+                layer or "(model)",
                 *_texts(values),
                 str(needed[layer]),
                 str(self.widths[layer]),

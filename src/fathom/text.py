@@ -7,12 +7,14 @@ def columns(rows: Sequence[Sequence[str]], *, right: frozenset[int] = frozenset(
     """Align rows of cells in columns.
 
     Args:
-        rows: The cells, the header first; all rows of one length.
+        rows: The cells, the header first; all rows of one length. What a terminal would obey is
+            written as `visible` does: names come from files that anybody can make.
         right: The columns that hold numbers.
 
     Returns:
         One line a row, two spaces between columns.
     """
+    rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(

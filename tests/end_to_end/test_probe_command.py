@@ -184,3 +184,26 @@ def test_an_interruption_leaves_nothing(folder: Path) -> None:
     assert "Traceback" not in err
     assert not list(temporary.iterdir())
     assert not (folder / "run" / "analyses").exists()
+
+
+@pytest.mark.parametrize("before", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_weights_of_a_wrapped_model_are_loaded(folder: Path, before: str) -> None:
+    states = torch.load("zero.pt", weights_only=True)
+    torch.save({f"{before}{name}": each for name, each in states.items()}, "wrapped.pt")
+    options = ["--checkpoint", "wrapped.pt", "--layers", "0"]
+    assert command("probe", f"{module(folder)}.py:build", "--run", "run", *options) == 0
+    with fathom.open_run("run") as run:
+        assert run.probes()["0"].train_accuracy < 0.6
+
+
+def test_a_file_is_that_file_whatever_its_name(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in (folder, folder / "other"):
+        place.mkdir(exist_ok=True)
+        script = _SCRIPT.replace("8", "5") if place != folder else _SCRIPT
+        (place / "copy.py").write_text(script)
+        assert command("probe", f"{place}/copy.py:build", "--layers", "0") == 0
+        width = "5" if place != folder else "8"
+        assert f"0                        {width}" in capsys.readouterr().out
+    assert sys.modules["copy"].deepcopy

@@ -402,6 +402,47 @@ def test_a_pause_counts_nothing() -> None:
         assert monitor.snapshot(0).eval["0"].probe_samples == 60
 
 
+def test_labels_of_one_phase_are_not_those_of_the_other() -> None:
+    """Where only parts are called, no end of a call of the root lets go of them."""
+    model, (samples, labels) = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 3)), drawn(60, 4)
+    with fathom.watch(model, classes=CLASSES, budget=None) as monitor:
+        monitor.labels(labels)
+        model[1](model[0](samples))
+        model.eval()
+        model[1](model[0](samples))
+        found = monitor.snapshot(0).eval
+        assert [each.probe_samples for each in found.values()] == [0, 0]
+        assert "no labels before a call" in found["0"].probe.reason
+        # Given before the phase is set, they are of the phase they are used in.
+        model.train()
+        monitor.labels(labels)
+        model[1](model[0](samples))
+        monitor.labels(labels)
+        model.eval()
+        model[1](model[0](samples))
+        assert [each.probe_samples for each in monitor.snapshot(1).eval.values()] == [60, 60]
+
+
+def test_labels_and_masks_wait_while_the_model_is_analysed() -> None:
+    model, (samples, labels) = nn.Sequential(nn.Linear(4, 6)), drawn(60, 4)
+    sequences = torch.randn(60, 2, 4)
+    mask = torch.tensor([[1, 0]]).expand(60, 2)
+    with fathom.watch(model, classes=CLASSES, budget=None) as monitor:
+        monitor.labels(labels)
+        fathom.probe(model, (samples, labels), (samples, labels))
+        model(samples)
+        monitor.labels(labels)
+        with fathom.project(model, {"0": monitor.moments("train")["0"]}):
+            model.eval()(samples)
+        model(samples)
+        monitor.mask(mask)
+        fathom.similarity(model, None, sequences)
+        model(sequences)
+        found = monitor.snapshot(0).eval["0"]
+        assert found.probe_samples == 60
+        assert found.rows == 60 + 60
+
+
 def test_labels_are_those_of_their_thread() -> None:
     model, (samples, labels) = nn.Sequential(nn.Linear(4, 6)), drawn(60, 4)
     with fathom.watch(model, classes=CLASSES, budget=None) as monitor:

@@ -1,6 +1,7 @@
 """What a snapshot says: readings, averages, steps, and where else the numbers go."""
 
 import math
+from collections import OrderedDict
 from typing import Any, cast
 
 import numpy as np
@@ -73,6 +74,22 @@ def test_an_output_layer_that_was_first_called_in_a_pause_is_still_the_output_la
     assert snapshot.output_layer == "head"
     expected = mean_saturation(snapshot, "stem", "middle")
     assert snapshot.average_saturation("train") == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("layers", [None, ["head"]], ids=["watched", "first calls alone"])
+def test_the_order_is_that_of_the_model_whatever_part_was_analysed_first(
+    layers: list[str] | None,
+) -> None:
+    model = nn.Sequential(OrderedDict(head=nn.Linear(4, 4), enc=nn.Linear(4, 4)))
+    data = torch.randn(40, 4), torch.arange(40) % 2
+    with fathom.watch(model, layers=layers, budget=None) as monitor:
+        fathom.probe(model.get_submodule("enc"), data, data)
+        with monitor.pause():
+            fathom.probe(model.get_submodule("enc"), data, data)
+        model(data[0])
+        snapshot = monitor.snapshot(step=0)
+    assert snapshot.output_layer == "enc"
+    assert list(snapshot.train) == (layers or ["head", "enc"])
 
 
 def test_execution_order_is_right_where_everything_was_first_called_in_a_pause() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import fathom
+from fathom.store.removal import remove_run
 
 Data = tuple[Tensor, Tensor]
 
@@ -101,9 +102,12 @@ def test_what_cannot_be_stored_is_not_lost(
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (None, "must match its checksum"),
+        (None, "must be as fathom"),
         ({"step": 4}, "must be as fathom"),
-        ({"step": 3, "legacy": False, "model_accuracy": 1, "layers": [], "left_out": {}}, "step 4"),
+        (
+            {"step": 3, "legacy": False, "model_accuracy": 1, "layers": [], "left_out": {}},
+            "got step4 of",
+        ),
     ],
 )
 def test_a_damaged_file_is_told_and_takes_nothing_else_along(
@@ -123,3 +127,33 @@ def test_a_damaged_file_is_told_and_takes_nothing_else_along(
             opened.probes(4)
         assert opened.probes(0).probes == expected.probes
         assert opened.snapshot().step == 4
+
+
+def test_what_was_found_of_dropped_steps_goes_with_them(
+    tmp_path: Path, model: nn.Module, data: Data
+) -> None:
+    run = tmp_path / "run"
+    with fathom.watch(model, run, budget=None, keep="covariance") as monitor:
+        for step in range(4):
+            model.eval()(data[0])
+            monitor.snapshot(step=step)
+    for step in (1, 3):
+        fathom.probe(model, data, data, run=run, step=step)
+        fathom.probe(model, data, data, run=run, step=step, legacy=True)
+        fathom.projection_curve(
+            model, lambda _: 1.0, [0.5], source=run, step=step, run=run, each=False
+        )
+    fathom.similarity(model, None, data, run=run, name="step-by-step")
+    fathom.watch(model, run, budget=None, keep="covariance", resume_from=2).close()
+    with fathom.open_run(run) as opened:
+        assert opened.probes().step == opened.probes(legacy=True).step == 1
+        assert [curve.step for curve in opened.projections()] == [1]
+        assert list(opened.similarities()) == ["step-by-step"]
+
+
+def test_a_removed_run_leaves_nothing_that_was_found(
+    run: Path, model: nn.Module, data: Data
+) -> None:
+    fathom.probe(model, data, data, run=run)
+    remove_run(run)
+    assert not run.exists()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import threadpoolctl  # type: ignore[import-untyped]
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -17,7 +18,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 import fathom
+from fathom.analysis import regression
 from fathom.analysis.fitting import Fitting
+from fathom.probes import Probes
 
 Data = tuple[Tensor, Tensor]
 
@@ -82,7 +85,7 @@ def reference(model: nn.Module, data: Data, name: str) -> np.ndarray[Any, Any]:
     return output.double().numpy()
 
 
-@pytest.mark.parametrize("memory", [2**31, 90_000])
+@pytest.mark.parametrize("memory", [2**31, 240_000])
 @pytest.mark.parametrize("workers", [1, 3])
 def test_each_number_is_scikit_learn_s(
     model: nn.Module, data: tuple[Data, Data], memory: int, workers: int
@@ -158,7 +161,7 @@ def test_the_numbers_depend_on_neither_workers_nor_memory(
     model: nn.Module, data: tuple[Data, Data]
 ) -> None:
     expected = fathom.probe(model, *data)
-    some: list[dict[str, Any]] = [{"workers": 1}, {"workers": 7}, {"memory": 60_000}]
+    some: list[dict[str, Any]] = [{"workers": 1}, {"workers": 7}, {"memory": 240_000}]
     for options in some:
         assert fathom.probe(model, *data, **options) == expected
 
@@ -360,8 +363,10 @@ def test_layers_that_cannot_be_probed_are_left_out_with_one_warning() -> None:
 def test_a_layer_too_large_for_memory_is_left_out(
     model: nn.Module, data: tuple[Data, Data]
 ) -> None:
-    with pytest.warns(fathom.FathomWarning, match=r"its features take 50.0 KiB of memory=39.1 KiB"):
-        probes = fathom.probe(model, *data, memory=40_000, layers=["features.0", "head"])
+    with pytest.warns(
+        fathom.FathomWarning, match=r"its fit takes 1\d\d\.\d KiB of memory=78.1 KiB"
+    ):
+        probes = fathom.probe(model, *data, memory=80_000, layers=["features.0", "head"])
     assert [probe.layer for probe in probes] == ["head"]
 
 
@@ -393,7 +398,76 @@ def test_it_shows_how_far_it_is(
     assert "3/3" in err
 
 
-def test_threads_are_as_many_as_before(model: nn.Module, data: tuple[Data, Data]) -> None:
-    before = torch.get_num_threads()
-    fathom.probe(model, *data)
-    assert torch.get_num_threads() == before
+def test_threads_are_as_many_as_before(
+    model: nn.Module, data: tuple[Data, Data], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = []
+
+    def seen(*arguments: Any, **options: Any) -> Any:
+        inside.append(_threads())
+        return regression.fitted(*arguments, **options)
+
+    monkeypatch.setattr("fathom.analysis.fitting.fitted", seen)
+    own = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with threadpoolctl.threadpool_limits(2, user_api="blas"):
+            before = _threads()
+            assert 2 in before.values()
+            fathom.probe(model, *data)
+            assert _threads() == before
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(own)
+    # One a fit, so that the bits do not depend on how many there are.
+    assert all(set(each.values()) == {1} for each in inside)
+    assert inside
+
+
+def _threads() -> dict[str, int]:
+    """How many threads each library of linear algebra uses."""
+    found = threadpoolctl.threadpool_info()
+    return {each["filepath"]: each["num_threads"] for each in found if each["user_api"] == "blas"}
+
+
+def test_samples_without_a_label_are_left_out(model: nn.Module, data: tuple[Data, Data]) -> None:
+    (x, y), (held_x, held_y) = data
+    some, held = y.clone(), held_y.clone()
+    some[::5], held[:7] = -100, -100
+    found = fathom.probe(model, (x, some), (held_x, held))
+    kept = y[some >= 0]
+    plain = fathom.probe(model, (x[some >= 0], kept), (held_x[7:], held_y[7:]))
+    assert found.probes == plain.probes
+    assert found.model_accuracy == plain.model_accuracy
+    assert (found.ignored, found.eval_ignored) == (20, 7)
+    assert "labelled -100, which is none, and left out: 20 and 7 more" in str(found)
+    assert Probes.from_body(found.to_body()) == found
+    with pytest.raises(fathom.ArgumentError, match="eval_data must have labels, got -100 for ev"):
+        fathom.probe(model, data[0], (held_x, torch.full_like(held_y, -100)))
+
+
+def test_classes_of_one_sample_each_are_fitted_without_a_word(model: nn.Module) -> None:
+    x = torch.randn(6, 1, 8, 8)
+    assert fathom.probe(model, (x, torch.arange(6)), (x, torch.arange(6)))["head"].features == 3
+
+
+def test_a_data_set_is_no_list_of_batches(
+    model: nn.Module, data: tuple[Data, Data], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fathom.probe(model, TensorDataset(*data[0]), data[1], progress=True)
+    assert "/100" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("model", "layers", "words"),
+    [
+        ("m", None, "probe: model must be a torch.nn.Module, got str"),
+        (None, ["nothing"], "probe: layers must match a module, got 'nothing'"),
+    ],
+    ids=["model", "layers"],
+)
+def test_what_cannot_be_probed_is_refused_in_its_own_name(
+    model: Any, layers: Any, words: str, data: tuple[Data, Data]
+) -> None:
+    with pytest.raises(fathom.ArgumentError, match=words):
+        fathom.probe(model or Small(), *data, layers=layers)

@@ -445,13 +445,17 @@ def test_a_sketched_layer_is_refused_by_name(tmp_path: Path) -> None:
     assert fathom.project(model, run, layers=["*", "!1"]).layers == ["0"]
 
 
-def test_an_output_that_was_picked_otherwise_is_refused() -> None:
+def test_an_output_that_was_picked_otherwise_is_refused(tmp_path: Path) -> None:
     model = nn.Sequential(nn.LSTM(4, 6, batch_first=True)).eval()
     picks = {"0": lambda output: output[1][0]}
-    with fathom.watch(model, budget=None, outputs=picks) as monitor:
+    run = tmp_path / "run"
+    with fathom.watch(model, run, keep="covariance", budget=None, outputs=picks) as monitor:
         model(torch.randn(5, 3, 4))
         with pytest.raises(fathom.LayerSelectionError, match="picked by watch"):
             fathom.project(model, monitor)
+        monitor.snapshot(step=0)
+    with pytest.raises(fathom.LayerSelectionError, match="picked by watch"):
+        fathom.project(model, run)
 
 
 def test_an_output_of_another_width_is_refused_with_its_shape() -> None:

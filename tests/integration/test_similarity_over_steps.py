@@ -149,8 +149,8 @@ def test_wrong_checkpoints_are_refused(tmp_path: Path, monkeypatch: pytest.Monke
     for checkpoints, message in (
         ({0: good}, "at least two by step, got 1"),
         ([good, good], "at least two by step, got list"),
-        ({0: good, 1: nn.Linear(2, 2).state_dict()}, "one of step 1 that does not"),
-        ({0: good, 1: {}}, "hold weights by name, got 0 at step 1"),
+        ({0: good, 1: nn.Linear(2, 2).state_dict()}, "must fit the model, got that of step 1"),
+        ({0: good, 1: {}}, "hold a state dict, got dict in that of step 1"),
         ({0: good, 1: "nothing.pt"}, "nothing.pt at step 1"),
         ({0: good, 1: "harmful.pt"}, "harmful.pt at step 1"),
         ({0: good, "a": good}, "step must be a whole number"),

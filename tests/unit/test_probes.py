@@ -32,6 +32,12 @@ def test_it_prints_as_a_table() -> None:
     assert str(Probes(())).splitlines()[-1].split() == ["the", "model", "itself", "-"]
 
 
+def test_no_name_commands_a_terminal() -> None:
+    hostile = Probes((Probe("a\x1b[2J", 0.5, 0.5, 1, 1, 1, True),), left_out={"b\x1b]": "\x1bc\n"})
+    assert str(hostile).replace("\n", "").isprintable()
+    assert str(hostile).splitlines()[-1] == r"left out: b\x1b]: \x1bc\n"
+
+
 def test_a_notebook_shows_names_as_text() -> None:
     hostile = Probes((Probe("<script>", 0.5, 0.5, 1, 1, 1, True),), left_out={"<b>": "<i>"})
     html = hostile._repr_html_()

@@ -22,6 +22,15 @@ def test_lines_do_not_end_in_spaces() -> None:
     assert text.columns([("a", "bbb"), ("a", "")]).splitlines() == ["a  bbb", "a"]
 
 
+def test_no_cell_commands_a_terminal() -> None:
+    rows = [("layer", "n"), ("a\x1b[2J", "1"), ("b\nc", "\u202e2")]
+    assert text.columns(rows).splitlines() == [
+        "layer     n",
+        r"a\x1b[2J  1",
+        r"b\nc      \u202e2",
+    ]
+
+
 def test_one_column_and_no_rows() -> None:
     assert text.columns([("only",)]) == "only"
     assert text.columns([]) == ""

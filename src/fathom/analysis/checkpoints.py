@@ -6,12 +6,12 @@ from copy import deepcopy
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from fathom.analysis.outputs import chosen_layers
 from fathom.analysis.sources import Source
-from fathom.capture.modules import plain_name, unwrapped
+from fathom.analysis.weights import load_into, read_weights, weights_in
+from fathom.capture.modules import unwrapped
 from fathom.capture.selection import LayerFilter
 from fathom.errors import ArgumentError, whole_number
 
@@ -19,7 +19,6 @@ Checkpoint = nn.Module | Mapping[str, Any] | str | os.PathLike[str]
 """A model, its state dict, or a file with one."""
 
 _WHERE = "similarity_over_steps"
-_INSIDE = ("state_dict", "model_state_dict", "model")
 
 
 def sources_of(
@@ -53,12 +52,12 @@ def sources_of(
         title = f"the model at step {step}"
         if isinstance(checkpoint, nn.Module):
             own = unwrapped(checkpoint)
-            found[step] = Source(own, chosen_layers(own, layers), title)
+            found[step] = Source(own, chosen_layers(own, layers, where=_WHERE), title)
             continue
         if stage is None:
             copy = _copied(unwrapped(model))
-            stage = copy, list(chosen_layers(copy, layers))
-        prepare = _loading(stage[0], _state(checkpoint, step), step)
+            stage = copy, list(chosen_layers(copy, layers, where=_WHERE))
+        prepare = _loading(stage[0], checkpoint, step)
         found[step] = Source(stage[0], stage[1], title, prepare)
     return found
 
@@ -75,51 +74,17 @@ def _copied(model: nn.Module) -> nn.Module:
     return deepcopy(model, {id(each): each.detach().clone() for each in computed})
 
 
-def _loading(model: nn.Module, state: Mapping[str, Tensor], step: int) -> Callable[[], None]:
-    try:
-        # Once now, so that what does not fit is found before the work begins.
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise ArgumentError(
-            f"{_WHERE}: checkpoints must fit the model, got one of step {step} that does not: "
-            f"{error} Pass the model that it was saved from."
-        ) from error
-    return partial(_load, model, state)
-
-
-def _load(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    model.load_state_dict(state)
-
-
-def _state(checkpoint: Any, step: int) -> dict[str, Tensor]:
-    state = _read(checkpoint, step) if isinstance(checkpoint, str | os.PathLike) else checkpoint
-    for key in _INSIDE:
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-    if not isinstance(state, Mapping) or not any(isinstance(x, Tensor) for x in state.values()):
-        raise ArgumentError(
-            f"{_WHERE}: checkpoints must hold weights by name, got {_shown(state)} at step {step}. "
-            "Pass model.state_dict(), or a file with it."
-        )
-    names = [plain_name(name) for name in state]
-    if all(name.startswith("module.") for name in names):
-        names = [name.removeprefix("module.") for name in names]
-    return dict(zip(names, state.values(), strict=True))
-
-
-def _read(path: str | os.PathLike[str], step: int) -> object:
-    read = partial(torch.load, path, map_location="cpu", weights_only=True)
-    try:
-        try:
-            return read(mmap=True)
-        except RuntimeError:
-            # Files of before torch 1.6 have no parts that could stay on the disk.
-            return read()
-    except Exception as error:
-        raise ArgumentError(
-            f"{_WHERE}: checkpoints must be files that torch.load(weights_only=True) reads, got "
-            f"{os.fspath(path)} at step {step}: {error} Pass a state dict."
-        ) from error
+def _loading(model: nn.Module, checkpoint: Any, step: int) -> Callable[[], None]:
+    where, said = f"{_WHERE}: checkpoints", f"that of step {step}"
+    found = checkpoint
+    if isinstance(checkpoint, str | os.PathLike):
+        said = f"{os.fspath(checkpoint)} at step {step}"
+        found = read_weights(checkpoint, where=where, said=said)
+    weights = weights_in(found, where=where, said=said)
+    load = partial(load_into, model, weights, where=where, said=said)
+    # Once now, so that what does not fit is found before the work begins.
+    load()
+    return load
 
 
 def _shown(value: object) -> str:

@@ -7,11 +7,13 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.utils.data import Dataset
 
 from fathom.analysis.gathering import Gathering
-from fathom.analysis.passing import Pass
-from fathom.analysis.regression import Fit, fitted
+from fathom.analysis.passing import Pass, Seen
+from fathom.analysis.regression import Fit, fitted, workspace
 from fathom.analysis.shown import Shown
+from fathom.capture.probing import IGNORED
 from fathom.errors import ArgumentError
 from fathom.extras import require
 from fathom.probes import Probe, Probes
@@ -44,6 +46,7 @@ class Fitting:
         self._right: dict[str, int] = {}
         self._own: int | None = 0
         self._held_out = 0
+        self._ignored = self._held_out_ignored = 0
 
     def gather(self, data: Any) -> None:
         """Gather the features of the training data.
@@ -57,11 +60,13 @@ class Fitting:
         labels = []
         with self._shown.task("training data", _length(data)) as advance:
             for seen in self._through.through(data, where="probe: train_data"):
-                labels.append(seen.labels)
+                truth, rows = _labelled(seen)
+                labels.append(truth)
+                self._ignored += len(seen.labels) - len(truth)
                 for name, found in seen.features.items():
                     self._copies[name] = found.copies
                     self._widths[name] = found.values.shape[1]
-                    self._gathering.add(name, found.values.numpy())
+                    self._gathering.add(name, rows[name])
                 for name in self._through.left_out:
                     self._gathering.drop(name)
                 advance()
@@ -93,6 +98,8 @@ class Fitting:
         with self._shown.task("probes", len(names)) as advance, warnings.catch_warnings():
             # Which fits did not converge is told in the table.
             warnings.simplefilter("ignore", convergence)
+            # They are class numbers, however few samples each has.
+            warnings.filterwarnings("ignore", "The number of unique classes")
 
             def fit(name: str) -> Fit:
                 found = self._fitted(name)
@@ -115,18 +122,28 @@ class Fitting:
 
         Returns:
             How many samples are of classes that the training data lack.
+
+        Raises:
+            ArgumentError: If no sample has a label, or nothing can be probed.
         """
         unknown = 0
         with self._shown.task("held-out data", _length(data)) as advance:
             for seen in self._through.through(data, where="probe: eval_data"):
-                for name, found in seen.features.items():
-                    self._right[name] += self._fits[name].right(found.values.numpy(), seen.labels)
+                truth, rows = _labelled(seen)
+                self._held_out_ignored += len(seen.labels) - len(truth)
+                for name, features in rows.items():
+                    self._right[name] += self._fits[name].right(features, truth)
                 known = self._own is not None and seen.right is not None
                 self._own = self._own + seen.right if known else None  # type: ignore[operator]
-                self._held_out += len(seen.labels)
-                unknown += int((~np.isin(seen.labels, self._classes)).sum())
+                self._held_out += len(truth)
+                unknown += int((~np.isin(truth, self._classes)).sum())
                 advance()
         self._refuse_none()
+        if not self._held_out:
+            raise ArgumentError(
+                f"probe: eval_data must have labels, got {IGNORED} for every sample, which is "
+                "none. Pass samples of a class."
+            )
         return unknown
 
     def result(self, step: int | None) -> Probes:
@@ -151,14 +168,22 @@ class Fitting:
             for name in self._through.names
         )
         own = math.nan if self._own is None else self._own / self._held_out
-        return Probes(probes, own, step, self._legacy, dict(self._through.left_out))
+        return Probes(
+            probes,
+            own,
+            step,
+            self._legacy,
+            dict(self._through.left_out),
+            self._ignored,
+            self._held_out_ignored,
+        )
 
     def _make_room(self) -> None:
         """Leave out what does not fit into memory alone, and spill for what does."""
         for name in self._through.names:
             needed = self._bytes(name)
             if needed > self._memory:
-                reason = f"its features take {size(needed)} of memory={size(self._memory)}"
+                reason = f"its fit takes {size(needed)} of memory={size(self._memory)}"
                 self._through.leave_out(name, reason)
                 self._gathering.drop(name)
             elif needed > self._memory - self._gathering.held:
@@ -173,7 +198,8 @@ class Fitting:
         return fitted(features, self._labels, copies=self._copies[name], legacy=self._legacy)
 
     def _bytes(self, name: str) -> int:
-        return len(self._labels) * self._widths[name] * (4 if self._legacy else 8)
+        samples, width = len(self._labels), self._widths[name]
+        return workspace(samples, width, len(self._classes), legacy=self._legacy)
 
     def _refuse_none(self) -> None:
         if not self._through.names:
@@ -198,7 +224,17 @@ class Fitting:
 
 
 def _length(data: Any) -> int | None:
+    """Return how many batches there are; None where only the data know how they are cut."""
     try:
-        return None if isinstance(data, tuple) else len(data)
+        return None if isinstance(data, tuple | Dataset) else len(data)
     except TypeError:
         return None
+
+
+def _labelled(seen: Seen) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]]:
+    """Return the labels of a batch, and its features by layer, of samples that have a label."""
+    rows = {name: found.values.numpy() for name, found in seen.features.items()}
+    known = seen.labels != IGNORED
+    if known.all():
+        return seen.labels, rows
+    return seen.labels[known], {name: each[known] for name, each in rows.items()}

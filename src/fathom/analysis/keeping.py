@@ -1,16 +1,16 @@
 """Where a run keeps what was found, checked before the work begins."""
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fathom.errors import ArgumentError
-from fathom.store.analyses import write_analysis
+from fathom.errors import ArgumentError, RunError, warn, whole_number
+from fathom.store.analyses import can_be_a_name, write_analysis
 from fathom.store.stored import StoredRun
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+Given = StoredRun | str | os.PathLike[str]
+"""An open run, or the folder of one."""
 
 
 class Place(NamedTuple):
@@ -20,7 +20,61 @@ class Place(NamedTuple):
     name: str
 
 
-def place_in(run: StoredRun | str | os.PathLike[str], name: str, *, where: str) -> Place:
+def folder_of(run: Given, *, where: str) -> Path:
+    """Return the folder of a run that is to keep something.
+
+    Args:
+        run: An open run, or the folder of one.
+        where: The function, for messages.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ArgumentError: If it is neither.
+        RunNotFoundError: If there is no run.
+    """
+    if isinstance(run, StoredRun):
+        return run.path
+    if not isinstance(run, str | os.PathLike):
+        raise ArgumentError(
+            f"{where}: run must be a run or its folder, got {run!r}. Pass fathom.open_run(folder)."
+        )
+    folder = Path(run)
+    StoredRun(folder).close()
+    return folder
+
+
+def step_in(run: Given | None, step: int | None, *, where: str) -> int | None:
+    """Return the step under which a run keeps something.
+
+    Args:
+        run: As of `folder_of`; None where nothing is kept.
+        step: What was asked for; None for the run's last.
+        where: The function, for messages.
+
+    Returns:
+        The step; None where nobody named one and there is no run.
+
+    Raises:
+        ArgumentError: If it is no step, or the run has none and nobody named one.
+        RunNotFoundError: If there is no run.
+    """
+    if step is not None:
+        return whole_number(step, where=f"{where}: step")
+    if run is None:
+        return None
+    with StoredRun(folder_of(run, where=where)) as opened:
+        steps = opened.steps
+        if not steps:
+            raise ArgumentError(
+                f"{where}: step must be given for a run without steps, got {opened.path}. "
+                "Pass step=0."
+            )
+    return steps[-1]
+
+
+def place_in(run: Given, name: str, *, where: str) -> Place:
     """Return where a run is to keep something.
 
     Args:
@@ -32,27 +86,26 @@ def place_in(run: StoredRun | str | os.PathLike[str], name: str, *, where: str) 
         The place.
 
     Raises:
-        ArgumentError: If no file can have that name.
+        ArgumentError: If no file can have that name, or the run is none.
         RunNotFoundError: If there is no run.
     """
-    if not _NAME.fullmatch(name):
+    if not can_be_a_name(name):
         raise ArgumentError(
             f"{where}: name must be of letters, digits, '.', '_' and '-', at most 200, got "
             f"{name!r}."
         )
-    if isinstance(run, StoredRun):
-        return Place(run.path, name)
-    folder = Path(run)
-    StoredRun(folder).close()
-    return Place(folder, name)
+    return Place(folder_of(run, where=where), name)
 
 
 def keep(place: Place, kind: str, body: Mapping[str, Any]) -> None:
-    """Write what was found.
+    """Write what was found; warn where it cannot be written, as it took long to find.
 
     Args:
         place: Where.
         kind: What it is.
         body: What JSON can hold.
     """
-    write_analysis(place.folder, kind, place.name, body)
+    try:
+        write_analysis(place.folder, kind, place.name, body)
+    except RunError as error:
+        warn(str(error))

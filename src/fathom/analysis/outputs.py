@@ -14,7 +14,7 @@ from fathom.capture.layers import Layer
 from fathom.capture.masks import Masks, argument_names, masks_among
 from fathom.capture.modules import unwrapped
 from fathom.capture.selection import LayerFilter, select_layers
-from fathom.errors import ArgumentError, LayerSelectionError
+from fathom.errors import ArgumentError
 from fathom.settings import Settings
 
 Receive = Callable[[Layer, Any, Tensor | None], None]
@@ -39,17 +39,14 @@ def chosen_layers(
 
     Raises:
         ArgumentError: If the model is none.
-        LayerSelectionError: If nothing is selected.
+        LayerSelectionError: If `layers` selects nothing.
     """
     if not isinstance(model, nn.Module):
         raise ArgumentError(
-            f"{where}: model must be a torch.nn.Module, got {type(model).__name__}. Pass the "
-            "module itself."
+            f"{where}: model must be a torch.nn.Module, got {type(model).__name__}. "
+            "Pass the module itself."
         )
-    try:
-        return select_layers(unwrapped(model), layers, Settings())
-    except LayerSelectionError as error:
-        raise LayerSelectionError(str(error).replace("watch", where, 1)) from error
+    return select_layers(unwrapped(model), layers, Settings(), where=where)
 
 
 @contextmanager
@@ -84,18 +81,18 @@ def unwatched(model: nn.Module) -> Iterator[None]:
     Yields:
         Nothing.
     """
-    paused: list[Listener] = []
+    told: list[Listener] = []
     for module in model.modules():
         for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
             listener = hook.listener if isinstance(hook, Hook) else None
-            if listener is not None and listener.active:
-                listener.active = False
-                paused.append(listener)
+            if listener is not None and not listener.aside:
+                listener.aside = True
+                told.append(listener)
     try:
         yield
     finally:
-        for listener in paused:
-            listener.active = True
+        for listener in told:
+            listener.aside = False
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from fathom.analysis.outputs import frozen, outputs_of
 from fathom.analysis.randomness import same_randomness
 from fathom.capture.layers import Layer
 from fathom.capture.modules import unwrapped
+from fathom.capture.probing import IGNORED
 from fathom.capture.rows import main_output
 from fathom.errors import ArgumentError, ShapeError
 
@@ -156,6 +157,10 @@ def _right(output: object, labels: NDArray[np.int64]) -> int | None:
     scores = main_output(output)
     if not isinstance(scores, Tensor) or scores.ndim != 2 or not scores.is_floating_point():
         return None
-    if len(scores) != len(labels) or labels.min() < 0 or labels.max() >= scores.shape[1]:
+    if (
+        len(scores) != len(labels)
+        or labels[labels != IGNORED].min(initial=0) < 0
+        or labels.max() >= scores.shape[1]
+    ):
         return None
     return int((scores.argmax(1).cpu().numpy() == labels).sum())

@@ -1,22 +1,19 @@
 """Probe a model: how well its classes can be told apart at each of its layers."""
 
-import os
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from fathom.analysis.batches import Unpack
 from fathom.analysis.fitting import Fitting
+from fathom.analysis.keeping import Given, Place, folder_of, keep, step_in
 from fathom.analysis.outputs import chosen_layers
 from fathom.analysis.passing import Pass
 from fathom.analysis.shown import Shown
 from fathom.capture.selection import LayerFilter
-from fathom.errors import ArgumentError, RunError, warn, whole_number
+from fathom.errors import ArgumentError, warn
 from fathom.extras import require
 from fathom.probes import KIND, Probes
-from fathom.store.analyses import write_analysis
-from fathom.store.stored import StoredRun
 
 MEMORY = 2 * 2**30
 
@@ -26,7 +23,7 @@ def probe(
     train_data: Any,
     eval_data: Any,
     *,
-    run: str | os.PathLike[str] | StoredRun | None = None,
+    run: Given | None = None,
     step: int | None = None,
     layers: LayerFilter | None = None,
     legacy: bool = False,
@@ -46,13 +43,14 @@ def probe(
     Args:
         model: The model, as it is now.
         train_data: What the probes are fitted on: a `DataLoader` or any iterable of batches
-            `(x, y)` or dicts with `labels`, a `Dataset`, or tensors `(x, y)`. Shuffled or not.
+            `(x, y)` or dicts with `labels`, a `Dataset`, or tensors `(x, y)`. Shuffled or not. A
+            sample labelled -100 has no label and is left out, of `eval_data` too.
         eval_data: What they are judged by. Classes that `train_data` lacks count as wrong.
         run: A run, or its folder, that the probes are stored in; None for nowhere.
         step: The step of the run at which the model was as it is; None for its last.
         layers: As of `fathom.watch`; None for every layer that fathom knows.
         legacy: As in the experiments of Richter et al. 2021: saga, 100 iterations, no scaling.
-        memory: Bytes that features may take; what is more goes to a temporary file.
+        memory: Bytes that features and fits may take; features beyond go to a temporary file.
         workers: How many layers are fitted at the same time; None for one a core. The numbers do
             not depend on it.
         progress: Show on standard error how far it is.
@@ -88,7 +86,8 @@ def probe(
     require("sklearn", extra="probes")
     workers = _workers(workers)
     _check_memory(memory)
-    folder, step = _place(run, step)
+    folder = None if run is None else folder_of(run, where="probe")
+    step = step_in(run, step, where="probe")
     through = Pass(model, chosen_layers(model, layers, where="probe"), unpack)
     with Shown(progress) as shown, Fitting(through, memory, shown, legacy=legacy) as fitting:
         fitting.gather(train_data)
@@ -104,36 +103,8 @@ def probe(
         said = "; ".join(f"{name or '(model)'}: {why}" for name, why in found.left_out.items())
         warn(f"probe: {len(found.left_out)} layers are left out: {said}")
     if folder is not None:
-        _store(folder, found)
+        keep(Place(folder, found.name), KIND, found.to_body())
     return found
-
-
-def _store(folder: Path, found: Probes) -> None:
-    try:
-        write_analysis(folder, KIND, found.name, found.to_body())
-    except RunError as error:
-        # What took minutes to compute is not to be lost for it.
-        warn(str(error))
-
-
-def _place(
-    run: str | os.PathLike[str] | StoredRun | None, step: int | None
-) -> tuple[Path | None, int | None]:
-    if step is not None:
-        step = whole_number(step, where="probe: step")
-    if run is None:
-        return None, step
-    if isinstance(run, StoredRun):
-        folder, steps = run.path, run.steps
-    else:
-        folder = Path(run)
-        with StoredRun(folder) as opened:
-            steps = opened.steps
-    if step is None and not steps:
-        raise ArgumentError(
-            f"probe: step must be given for a run without steps, got {folder}. Pass step=0."
-        )
-    return folder, steps[-1] if step is None else step
 
 
 def _workers(workers: int | None) -> int:

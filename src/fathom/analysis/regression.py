@@ -91,6 +91,26 @@ def fitted(
     )
 
 
+def workspace(samples: int, features: int, classes: int, *, legacy: bool = False) -> int:
+    """Return how many bytes `fitted` takes, with the features that it is given.
+
+    Args:
+        samples: n.
+        features: f.
+        classes: k.
+        legacy: As of `fitted`.
+
+    Returns:
+        At most, as measured: SciPy's L-BFGS-B remembers 10 steps, 45 times the weights in all, and
+        the scores of all samples are taken several times.
+    """
+    weights = (features + 1) * (1 if classes == 2 else classes)
+    scores = samples * classes
+    if legacy:
+        return 4 * samples * features + 8 * (8 * weights + 8 * scores)
+    return 8 * samples * features + 8 * (48 * weights + 8 * scores)
+
+
 def _standardise(features: Array) -> tuple[Array, Array]:
     """Scale to mean 0 and variance 1 in place; what is constant up to rounding is left at 0."""
     samples = len(features)

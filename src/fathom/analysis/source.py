@@ -48,6 +48,7 @@ class Source:
         sketched: Layers without eigendirections, as they are too wide.
         phase: Of their rows; None where it is not known.
         step: Of a run; None of what is measured now.
+        picked: Layers whose rows are of what `watch(outputs=...)` picked from their output.
     """
 
     settings: Settings
@@ -56,6 +57,7 @@ class Source:
     sketched: tuple[str, ...] = ()
     phase: str | None = None
     step: int | None = None
+    picked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,14 @@ def _of_run(run: StoredRun, phase: str | None, step: int | None, where: str) -> 
         tuple(name for name, each in readings.items() if each.sketched),
         of_phase,
         snapshot.step,
+        _picked(run),
     )
+
+
+def _picked(run: StoredRun) -> frozenset[str]:
+    found = [session.get("picked") for session in run.sessions]
+    names = [each for names in found if isinstance(names, list) for each in names]
+    return frozenset(name for name in names if isinstance(name, str))
 
 
 class _Gathering(Protocol):
@@ -263,10 +272,7 @@ def _chosen(
             )
         found = watchable(root, names, source.settings, {})
     else:
-        try:
-            found = select_layers(root, layers, source.settings)
-        except LayerSelectionError as error:
-            raise LayerSelectionError(str(error).replace("watch", where, 1)) from error
+        found = select_layers(root, layers, source.settings, where=where)
         named = () if callable(layers) else [layers] if isinstance(layers, str) else layers
         there = {*source.widths, *source.sketched}
         for each in found:
@@ -301,9 +307,9 @@ def _check(layer: Layer, source: Source, where: str) -> None:
             f"{where}: layer {name} must have width {width}, as in the source, got {here}. "
             "Pass the model that was watched."
         )
-    for hook in _hooks([layer.module]):
-        if isinstance(hook, LayerHook) and hook.layer.pick is not main_output:
-            raise LayerSelectionError(
-                f"{where}: layers must be read as they are unasked, got {name!r}, whose output is "
-                f'picked by watch(outputs=...). Leave it out with layers=["*", "!{name}"].'
-            )
+    hooks = (hook for hook in _hooks([layer.module]) if isinstance(hook, LayerHook))
+    if name in source.picked or any(hook.layer.pick is not main_output for hook in hooks):
+        raise LayerSelectionError(
+            f"{where}: layers must be read as they are unasked, got {name!r}, whose output is "
+            f'picked by watch(outputs=...). Leave it out with layers=["*", "!{name}"].'
+        )

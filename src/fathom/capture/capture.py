@@ -49,6 +49,7 @@ class Capture:
         self.layers = {layer.facts.name: layer for layer in layers}
         self.disabled: dict[str, str] = {}
         self.active = True
+        self.aside = False
         self._model = model
         self._settings = settings
         # A signal handler may take a snapshot while its own thread is in `_observe`.
@@ -214,11 +215,11 @@ class Capture:
         """
         if not is_recomputing():
             self.current.masks = masks
-            self.current.missed = None if self.active else {}
+            self.current.missed = None if self.active and not self.aside else {}
 
     def stepped(self) -> None:
         """Count a call of the root, and decide whether it is observed."""
-        if self.active and not is_recomputing() and not is_transformed():
+        if self.active and not self.aside and not is_recomputing() and not is_transformed():
             with self._lock:
                 phase = self._phase
                 observing = self._steps[phase] % self._settings.every == 0
@@ -230,9 +231,12 @@ class Capture:
         """Note that a call of the root ends."""
         if not is_recomputing():
             current = self.current
-            for name in current.missed or ():
+            missed, current.missed = current.missed, None
+            current.masks, current.observing = Masks(), None
+            if self.aside:
+                return
+            for name in missed or ():
                 self._order.setdefault(name)
-            current.masks, current.observing, current.missed = Masks(), None, None
             if self.probing is not None:
                 self.probing.forget()
 
@@ -266,6 +270,8 @@ class Capture:
 
     def _observe(self, layer: Layer, output: Any, mask: Mask | None, *, compiled: bool) -> None:
         name = layer.facts.name
+        if self.aside:
+            return
         if not self.active or is_recomputing() or is_transformed():
             self._order.setdefault(name)
             return

@@ -45,10 +45,10 @@ class Listener(Protocol):
     """Whom hooks tell; none of it may raise.
 
     Attributes:
-        active: Whether what it is told counts.
+        aside: Whether calls are an analysis's own, which end nothing that was given for the next.
     """
 
-    active: bool
+    aside: bool
 
     @property
     def current(self) -> Current:
@@ -195,13 +195,16 @@ class EndHook(RootHook):
         if _is_aside():
             return
         call = self._call
-        call.masks, call.given, call.inside, call.part = Masks(), None, False, None
-        if not torch.compiler.is_compiling():
-            if listener := self._listener():
-                listener.current.inside, listener.current.part = False, None
-            self.end()
-        elif self._counts:
-            torch.ops.fathom.end(self.token, self.number)
+        call.masks, call.inside, call.part = Masks(), False, None
+        if torch.compiler.is_compiling():
+            call.given = None
+            if self._counts:
+                torch.ops.fathom.end(self.token, self.number)
+        elif listener := self._listener():
+            listener.current.inside, listener.current.part = False, None
+            if not listener.aside:
+                call.given = None
+            listener.ended()
 
     def end(self) -> None:
         """Tell the listener; the operator calls this."""
@@ -333,8 +336,10 @@ class FirstCallHook(Hook):
         """Take a call."""
         tensor = main_output(output)
         if not torch.compiler.is_compiling():
-            self.observe(tensor, None)
-            self.handle.remove()
+            listener = self._listener()
+            if listener is None or not listener.aside:
+                self.observe(tensor, None)
+                self.handle.remove()
         elif isinstance(tensor, Tensor) and not _is_exporting():
             torch.ops.fathom.observe(tensor.detach(), None, False, self.token, self.number)
 

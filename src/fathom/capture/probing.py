@@ -16,6 +16,7 @@ from fathom.capture.layers import home_of
 from fathom.capture.rows import Rows
 from fathom.capture.window import Window
 from fathom.errors import ArgumentError, warn
+from fathom.reading import Phase
 from fathom.spectral.classes import ClassSums, SampleSums, near_mean, sums_by_sample
 from fathom.spectral.discriminant import Discriminant, discriminant
 from fathom.spectral.moments import Moments
@@ -27,9 +28,10 @@ _KINDS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.i
 
 
 class _Given(threading.local):
-    """Labels of the present call or the next, in one thread."""
+    """Labels of the present call or the next, in one thread, and the phase they were used in."""
 
     labels: Tensor | None = None
+    phase: Phase | None = None
 
 
 class _Fitted(NamedTuple):
@@ -100,11 +102,11 @@ class Probing:
             before = self._invalid
             any_outside = outside.any()
             self._invalid = any_outside if before is None else before.to(found.device) | any_outside
-        self._given.labels = found
+        self._given.labels, self._given.phase = found, None
 
     def forget(self) -> None:
         """Let go of the labels: the call that they were given for is over."""
-        self._given.labels = None
+        self._given.labels = self._given.phase = None
 
     def labelled(
         self, window: Window, rows: Rows, samples: int, order: Tensor | None = None
@@ -120,6 +122,9 @@ class Probing:
         Returns:
             The same rows, with labels or without.
         """
+        if self._given.phase not in (None, window.phase):
+            # Where parts are called and never the root, no end of a call lets go of them.
+            self.forget()
         labels, name = self._given.labels, window.layer.facts.name
         if name in self._broken:
             return rows
@@ -130,6 +135,7 @@ class Probing:
         elif rows.owners is None and rows.values.shape[rows.batch_axis] != rows.samples:
             self._tell(window, "its rows do not lie by samples")
         else:
+            self._given.phase = window.phase
             home = home_of(rows.values.device)
             if labels.device != home:
                 # Once a call of the model, not once a layer.

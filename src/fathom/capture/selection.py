@@ -22,6 +22,8 @@ def select_layers(
     layers: LayerFilter | None,
     settings: Settings,
     outputs: Mapping[str, Pick] = MappingProxyType({}),
+    *,
+    where: str = "watch",
 ) -> list[Layer]:
     """Find the layers to watch.
 
@@ -33,6 +35,7 @@ def select_layers(
         layers: None for every known layer, glob patterns, or a predicate `(name, module) -> bool`.
         settings: How outputs are read.
         outputs: Glob patterns, with the function that picks the output of the layers they match.
+        where: The function, for messages.
 
     Returns:
         The layers, in order of registration, each module once.
@@ -47,24 +50,24 @@ def select_layers(
         chosen = {facts.name for facts in known_layers(model)}
         if not chosen:
             raise LayerSelectionError(
-                "watch: model must have a linear, convolutional, recurrent or attention layer, "
+                f"{where}: model must have a linear, convolutional, recurrent or attention layer, "
                 f"got {type(model).__name__} with none. Name modules with layers=[...]."
             )
     elif callable(layers):
         chosen = {facts.name for facts, module in everything if layers(facts.name, module)}
         if not chosen:
             raise LayerSelectionError(
-                "watch: layers must select at least one module, got a predicate that is true of "
+                f"{where}: layers must select at least one module, got a predicate that is true of "
                 f"none of {len(everything)}. It is called with (name, module)."
             )
     else:
-        chosen = _match(layers, [facts for facts, _ in everything], known_layers(model))
+        chosen = _match(layers, [facts for facts, _ in everything], known_layers(model), where)
     picks = _picks(outputs, [facts for facts, _ in everything if facts.name in chosen])
     return watchable(model, chosen, settings, picks)
 
 
 def _match(
-    patterns: Iterable[str], everything: list[LayerFacts], known: list[LayerFacts]
+    patterns: Iterable[str], everything: list[LayerFacts], known: list[LayerFacts], where: str
 ) -> set[str]:
     chosen: set[str] = set()
     for pattern in map(plain_name, patterns):
@@ -78,13 +81,13 @@ def _match(
             nearest = get_close_matches(pattern, names, n=3, cutoff=0.3)
             nearest = nearest or [facts.name for facts in known[:3]]
             raise LayerSelectionError(
-                f"watch: layers must match a module, got {pattern!r} that matches none. "
+                f"{where}: layers must match a module, got {pattern!r} that matches none. "
                 f"Nearest names: {', '.join(nearest) or 'none'}."
             )
         chosen |= found
     if not chosen:
         raise LayerSelectionError(
-            f"watch: layers must select at least one module, got {list(patterns)!r}. "
+            f"{where}: layers must select at least one module, got {list(patterns)!r}. "
             'Patterns with "!" take away from those before them: layers=["*", "!lm_head"].'
         )
     return chosen

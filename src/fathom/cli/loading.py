@@ -1,18 +1,17 @@
 """What a user names on the command line: a function in a module, the weights of a model."""
 
 import importlib
-import pickle
 import sys
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
+from fathom.analysis.weights import load_into, read_weights, weights_in
 from fathom.errors import ArgumentError
-
-_WITHIN = ("state_dict", "model_state_dict", "model", "module")
 
 
 def named_function(target: str, *, where: str) -> Callable[[], Any]:
@@ -64,42 +63,9 @@ def load_weights(model: nn.Module, path: Path, *, where: str) -> None:
     Raises:
         ArgumentError: If it cannot be read, or does not fit.
     """
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            found: Any = load_file(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ArgumentError(
-            f"{where} must be a file of weights, got {path}: {reason}. Write one with "
-            "torch.save(model.state_dict(), ...)."
-        ) from error
-    weights = _weights(found)
-    if weights is None:
-        raise ArgumentError(
-            f"{where} must hold a state dict, got {type(found).__name__} in {path}. Write one with "
-            "torch.save(model.state_dict(), ...)."
-        )
-    try:
-        model.load_state_dict(weights)
-    except (RuntimeError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ArgumentError(
-            f"{where} must fit the model, got {path}: {reason}. Have the function return the model "
-            "that was trained."
-        ) from error
-
-
-def _weights(found: Any) -> Mapping[str, Any] | None:
-    if not isinstance(found, Mapping):
-        return None
-    for name in _WITHIN:
-        if isinstance(found.get(name), Mapping):
-            return found[name]  # type: ignore[no-any-return]
-    return found if any(isinstance(each, Tensor) for each in found.values()) else None
+    said = str(path)
+    weights = weights_in(read_weights(path, where=where, said=said), where=where, said=said)
+    load_into(model, weights, where=where, said=said)
 
 
 def _module(name: str) -> Any:
@@ -117,4 +83,29 @@ def _file(place: str) -> Any:
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    return importlib.import_module(path.stem)
+    # Where imports would find this file by its name, a data loader's processes can as well.
+    name = path.stem
+    if not _leads_to(name, path):
+        name = f"{name}_{zlib.crc32(bytes(path.resolve()))}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _leads_to(name: str, path: Path) -> bool:
+    """Tell whether an import of a name is this file, and not the standard library's, say."""
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):
+        return False
+    origin = None if spec is None else spec.origin
+    return origin is not None and Path(origin).resolve() == path.resolve()

@@ -10,6 +10,7 @@ import re
 import tempfile
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,32 @@ from fathom.store.schema import DATABASE
 FOLDER = "analyses"
 _MOST_BYTES = 64 * 2**20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_OF_STEP = re.compile(r"step(-?[0-9]{1,19})(-.*)?")
+
+
+def can_be_a_name(name: object) -> bool:
+    """Tell whether a file of the store can have a name.
+
+    Args:
+        name: Any.
+
+    Returns:
+        Whether it is text of letters, digits, `.`, `_` and `-`, at most 200 of them.
+    """
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def step_in(name: str) -> int | None:
+    """Return the step that a name says what was found is of.
+
+    Args:
+        name: Such as `step9`, or `step9-legacy`.
+
+    Returns:
+        The step; None of any other name.
+    """
+    match = _OF_STEP.fullmatch(name)
+    return int(match[1]) if match else None
 
 
 def write_analysis(folder: Path, kind: str, name: str, body: Mapping[str, Any]) -> Path:
@@ -36,7 +63,7 @@ def write_analysis(folder: Path, kind: str, name: str, body: Mapping[str, Any]) 
     Raises:
         RunError: If the folder holds no run, or nothing can be written there.
     """
-    assert _NAME.fullmatch(name), name
+    assert can_be_a_name(name), name
     if not (folder / DATABASE).is_file():
         raise RunError(
             f"{kind}: run must be the folder of a run, got {folder}, which holds none. Give the "
@@ -85,6 +112,30 @@ def read_analyses(folder: Path, kind: str) -> tuple[dict[str, dict[str, Any]], l
         else:
             found[path.stem] = body
     return found, damaged
+
+
+def remove_analyses(folder: Path, *, from_step: int | None = None) -> None:
+    """Remove what was found about a run.
+
+    Args:
+        folder: The run's folder.
+        from_step: What is of this step or a later one, by its name; None for everything, and the
+            folders where nothing else is in them.
+    """
+    for place in (folder / FOLDER).glob("*/"):
+        # A link could lead out of the run.
+        if place.is_symlink():
+            continue
+        for path in place.glob("*.json"):
+            step = step_in(path.stem)
+            if from_step is None or (step is not None and step >= from_step):
+                path.unlink()
+        if from_step is None:
+            with suppress(OSError):
+                place.rmdir()
+    if from_step is None:
+        with suppress(OSError):
+            (folder / FOLDER).rmdir()
 
 
 def _body(path: Path) -> dict[str, Any] | None:

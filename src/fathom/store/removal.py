@@ -3,6 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
+from fathom.store.analyses import remove_analyses
 from fathom.store.covariances import remove_kept
 from fathom.store.lock import LOCK, writer_lock
 from fathom.store.schema import DATABASE
@@ -22,6 +23,7 @@ def remove_run(folder: Path) -> None:
         for suffix in ("", "-wal", "-shm", "-journal"):
             (folder / f"{DATABASE}{suffix}").unlink(missing_ok=True)
         remove_kept(folder)
+        remove_analyses(folder)
         (folder / LOCK).unlink(missing_ok=True)
     finally:
         lock.release()

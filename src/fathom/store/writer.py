@@ -14,6 +14,7 @@ from fathom.reading import PHASES, LayerFacts
 from fathom.settings import Settings
 from fathom.snapshot import Snapshot
 from fathom.spectral.moments import Moments
+from fathom.store.analyses import remove_analyses
 from fathom.store.covariances import remove_covariances, remove_unfinished, write_covariances
 from fathom.store.fit import check_fit
 from fathom.store.journal import journal_mode
@@ -102,6 +103,7 @@ class Writer:
                 remove_unfinished(folder)
                 if resume_from is not None:
                     remove_covariances(folder, from_step=resume_from)
+                    remove_analyses(folder, from_step=resume_from)
                 return cls(folder, connection, lock)
             except BaseException:
                 connection.close()

@@ -10,16 +10,20 @@ from fathom.store.analyses import read_analyses
 T = TypeVar("T")
 
 
-def kept(folder: Path, kind: str, of_body: Callable[[Mapping[str, Any]], T]) -> dict[str, T]:
-    """Read all records of a kind; those that fathom did not write are left out, with a warning.
+OfBody = Callable[[Mapping[str, Any]], T]
+"""Makes a record, or raises DamagedRecordError."""
+
+
+def read(folder: Path, kind: str, of_body: OfBody[T]) -> tuple[dict[str, T], list[str]]:
+    """Read all records of a kind.
 
     Args:
         folder: The run's folder.
         kind: Under which they are kept.
-        of_body: Makes a record, or raises DamagedRecordError.
+        of_body: Makes a record.
 
     Returns:
-        By name.
+        By name, and the names of those that fathom did not write.
     """
     bodies, damaged = read_analyses(folder, kind)
     found = {}
@@ -28,6 +32,21 @@ def kept(folder: Path, kind: str, of_body: Callable[[Mapping[str, Any]], T]) -> 
             found[name] = of_body(body)
         except DamagedRecordError:
             damaged.append(name)
+    return found, damaged
+
+
+def kept(folder: Path, kind: str, of_body: OfBody[T]) -> dict[str, T]:
+    """Read all records of a kind; those that fathom did not write are left out, with a warning.
+
+    Args:
+        folder: The run's folder.
+        kind: Under which they are kept.
+        of_body: Makes a record.
+
+    Returns:
+        By name.
+    """
+    found, damaged = read(folder, kind, of_body)
     if damaged:
         warn(
             f"run: {kind} {', '.join(sorted(damaged))} of {folder} is left out, as it is not as "

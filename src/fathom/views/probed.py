@@ -1,13 +1,13 @@
 """The probes that a run has, by step."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from fathom.errors import DamagedRecordError, RunNotFoundError
 from fathom.probes import KIND, Probes
 from fathom.store.analyses import read_analyses
+from fathom.views.kept import read
 
 _NAME = re.compile(r"step(-?\d{1,19})(-legacy)?")
 
@@ -27,16 +27,18 @@ def stored_probes(folder: Path, step: int | None, *, legacy: bool) -> Probes:
         RunNotFoundError: If there are none.
         DamagedRecordError: If they are not as they were written.
     """
-    found, damaged = read_analyses(folder, KIND)
-    whole = _steps(dict.fromkeys(found), legacy=legacy)
-    broken = _steps(dict.fromkeys(damaged), legacy=legacy)
+    found, damaged = read(folder, KIND, Probes.from_body)
+    # A file that was given another name is not what it says either.
+    damaged += [name for name, each in found.items() if name != each.name]
+    broken = _steps(damaged, legacy=legacy)
+    whole = _steps([name for name in found if name not in damaged], legacy=legacy)
     wanted = max(whole or broken, default=None) if step is None else step
     if wanted in whole:
-        return _probes(found[whole[wanted]], wanted, legacy=legacy)
+        return found[whole[wanted]]
     if wanted in broken:
         raise DamagedRecordError(
-            f"probes: record must match its checksum, got damaged bytes at {broken[wanted]} of "
-            f"{folder}. Probe the model of that step again."
+            f"probes: record must be as fathom.probe wrote it, got {broken[wanted]} of {folder}, "
+            "which is not. Probe the model of that step again."
         )
     given = ", legacy=True" if legacy else ""
     there = ", ".join(map(str, sorted(whole))) or "none"
@@ -57,18 +59,8 @@ def probed_steps(folder: Path) -> list[int]:
     return sorted(_steps(found, legacy=False))
 
 
-def _steps(names: Mapping[str, Any], *, legacy: bool) -> dict[int, str]:
+def _steps(names: Iterable[str], *, legacy: bool) -> dict[int, str]:
     matches = {name: _NAME.fullmatch(name) for name in names}
     return {
         int(match[1]): name for name, match in matches.items() if match and bool(match[2]) == legacy
     }
-
-
-def _probes(body: Mapping[str, Any], step: int, *, legacy: bool) -> Probes:
-    probes = Probes.from_body(body)
-    if (probes.step, probes.legacy) != (step, legacy):
-        raise DamagedRecordError(
-            f"probes: record must be of step {step}, got one of step {probes.step}. Probe the "
-            "model of that step again."
-        )
-    return probes

@@ -117,8 +117,7 @@ class Similarity:
             [name or "(model)", *(f"{value:.3f}" for value in line)]
             for name, line in zip(self.rows, self.values, strict=True)
         ]
-        table = [[visible(cell) for cell in row] for row in (head, *rows)]
-        text = columns(table, right=frozenset(range(1, len(head))))
+        text = columns([head, *rows], right=frozenset(range(1, len(head))))
         return "\n".join([visible(self.title()), text, *map(visible, self.notes())])
 
     def __repr__(self) -> str:

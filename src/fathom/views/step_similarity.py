@@ -105,7 +105,7 @@ class SimilarityOverSteps:
         """Return a table for the terminal: each step with the last."""
         head = ["", *map(str, self.steps)]
         rows = [
-            [visible(name or "(model)"), *(f"{value:.3f}" for value in line)]
+            [name or "(model)", *(f"{value:.3f}" for value in line)]
             for name, line in zip(self.layers, self.to_last, strict=True)
         ]
         text = columns([head, *rows], right=frozenset(range(1, len(head))))

@@ -1,5 +1,6 @@
 """A probe is what scikit-learn finds on the same features, written out."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -153,3 +154,28 @@ def test_the_slope_is_that_of_a_small_step(classes: int) -> None:
     found = regression._steepest(values, labels, model, scores)
     assert found == pytest.approx(np.abs(slopes).max(), rel=1e-5)
     assert found > regression.TOLERANCE
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["lbfgs", "saga"])
+@pytest.mark.parametrize(
+    ("samples", "features", "classes"), [(60, 1500, 12), (3000, 12, 20), (60, 4000, 2)]
+)
+def test_a_fit_takes_no_more_than_it_says(
+    samples: int, features: int, classes: int, legacy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regression, "_ITERATIONS", 25)
+    monkeypatch.setattr(regression, "_LEGACY_ITERATIONS", 2)
+    values = np.random.default_rng(0).normal(size=(samples, features))
+    labels = np.arange(samples) % classes
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        # What is imported and compiled at the first fit stays, and is none of it.
+        fitted(values[:40].copy(), labels[:40], legacy=legacy)
+        tracemalloc.start()
+        try:
+            given = values.astype(np.float32 if legacy else np.float64)
+            fitted(given, labels, legacy=legacy)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak <= regression.workspace(samples, features, classes, legacy=legacy) + 100_000
