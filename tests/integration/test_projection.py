@@ -345,7 +345,7 @@ Change = Callable[[nn.Sequential, Path], object]
 REFUSED: list[tuple[str, Change, type[Exception], str]] = [
     ("threshold", lambda m, r: fathom.project(m, r, threshold=1.2), ValueError, "got 1.2"),
     ("seed", lambda m, r: fathom.project(m, r, random=True, seed=-1), ValueError, "got -1"),
-    ("source", lambda m, r: fathom.project(m, 3), ValueError, "run_or_monitor.*int"),  # type: ignore[arg-type]
+    ("source", lambda m, r: fathom.project(m, 3), ValueError, "project: source must be.*int"),  # type: ignore[arg-type]
     ("no run", lambda m, r: fathom.project(m, r / "x"), fathom.RunNotFoundError, "x"),
     ("empty", lambda m, r: fathom.project(m, {}), ValueError, "empty"),
     ("no rows", lambda m, r: fathom.project(m, {"0": fathom.Moments.zeros(6)}), ValueError, "'0'"),

@@ -13,9 +13,9 @@ from fathom.analysis.sources import Item, Shape
 from fathom.capture.layers import home_of
 from fathom.errors import ArgumentError, warn
 from fathom.spectral.canonical import (
-    Directions,
+    Leading,
     canonical_correlations,
-    directions,
+    leading,
     mean_correlation,
     projection_weighted,
 )
@@ -179,7 +179,7 @@ class _Sums:
         rows, columns = self._block.rows, self._block.columns
         values = torch.zeros(len(rows), len(columns), dtype=torch.float64)
         mirrored = torch.zeros(len(columns), len(rows), dtype=torch.float64)
-        known = [part.directions(self._method.threshold) for part in self._parts]
+        known = [part.leading(self._method.threshold) for part in self._parts]
         constant = {item for each in known for item, found in each.items() if found.dimension == 0}
         fewest = (float("inf"), "")
         for place, row in enumerate(rows):
@@ -210,7 +210,7 @@ class _Sums:
         return Compared(values, mirrored, frozenset(constant))
 
     def _enough(
-        self, row: Item, column: Item, rows: int, a: Directions, b: Directions
+        self, row: Item, column: Item, rows: int, a: Leading, b: Leading
     ) -> tuple[float, str]:
         together = a.dimension + b.dimension
         words = (
@@ -256,9 +256,9 @@ class _Part:
         )
         self.cross.update(rows, columns)
 
-    def directions(self, threshold: float) -> dict[Item, Directions]:
+    def leading(self, threshold: float) -> dict[Item, Leading]:
         return {
-            item: directions(
+            item: leading(
                 own.scatter / max(own.count, 1),
                 own.mean_a,
                 threshold=threshold,

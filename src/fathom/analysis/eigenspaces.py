@@ -12,7 +12,7 @@ from fathom.analysis.compared import MEMORY
 from fathom.analysis.keeping import keep, place_in
 from fathom.errors import ArgumentError, RunNotFoundError, choose, near, warn
 from fathom.reading import PHASES
-from fathom.spectral.canonical import directions
+from fathom.spectral.canonical import leading
 from fathom.spectral.vectors import check_threshold
 from fathom.store.stored import StoredRun
 from fathom.text import size
@@ -164,20 +164,20 @@ def _shares(
     values = {layer: torch.zeros(len(steps), len(steps), dtype=torch.float64) for layer in layers}
     still: dict[str, set[int]] = {layer: set() for layer in layers}
     for start in range(0, len(steps), most):
-        leading: dict[str, dict[int, Tensor]] = {layer: {} for layer in layers}
+        held: dict[str, dict[int, Tensor]] = {layer: {} for layer in layers}
         for row, step in list(enumerate(steps))[start : start + most]:
             for layer, kept in run.covariances(layers, step=step, phase=phase).items():
-                spread = directions(
+                spread = leading(
                     *kept, threshold=threshold, resolution=torch.finfo(torch.float32).eps
                 )
                 if spread.dimension == 0:
                     still[layer].add(step)
                 # Of length 1, and a covariance along each of them is a variance.
-                leading[layer][row] = torch.nn.functional.normalize(spread.whitening, dim=0)
+                held[layer][row] = torch.nn.functional.normalize(spread.whitening, dim=0)
         for column, step in enumerate(steps):
             for layer, (covariance, _) in run.covariances(layers, step=step, phase=phase).items():
                 total = float(covariance.diagonal().sum())
-                for row, vectors in leading[layer].items():
+                for row, vectors in held[layer].items():
                     share = float(((covariance @ vectors) * vectors).sum())
                     values[layer][row, column] = min(share / total, 1.0) if total > 0 else 0.0
     for layer in layers:

@@ -102,7 +102,7 @@ _HEAD = ("layer", "first direction", "second", "both")
 def embed(
     model: nn.Module,
     data: Any,
-    run_or_monitor: Given,
+    source: Given,
     *,
     layers: LayerFilter | None = None,
     samples: int = 1000,
@@ -120,7 +120,7 @@ def embed(
         model: The root, wrapped or not.
         data: As of `fathom.probe`, with labels or without: a `DataLoader`, a dataset, a tuple of
             tensors `(x, y)`, a tensor. Its first samples are taken, in its own order.
-        run_or_monitor: Where the directions come from, as in `fathom.project`.
+        source: Where the directions come from, as in `fathom.project`.
         layers: As in `fathom.project`.
         samples: How many are taken.
         phase: As in `fathom.project`.
@@ -138,7 +138,7 @@ def embed(
         raise ArgumentError(
             f"{_WHERE}: samples must be a whole number >= 1, got {samples!r}. Pass 1000."
         )
-    found = directed(model, run_or_monitor, layers, phase=phase, step=step, where=_WHERE)
+    found = directed(model, source, layers, phase=phase, step=step, where=_WHERE)
     places = {name: _Places(each) for name, each in found.directions.items()}
     labels: list[Tensor | None] = []
     count = 0

@@ -23,7 +23,7 @@ _WHERE = "project"
 
 def project(
     model: nn.Module,
-    run_or_monitor: Given,
+    source: Given,
     *,
     threshold: float = 0.99,
     layers: LayerFilter | None = None,
@@ -41,7 +41,7 @@ def project(
 
     Args:
         model: The root, wrapped or not; it keeps its mode.
-        run_or_monitor: A run that was watched with `keep="covariance"` or its folder, a monitor
+        source: A run that was watched with `keep="covariance"` or its folder, a monitor
             (the rows of its present window), or a dict of layers and `Moments`.
         threshold: Fraction of the variance that is kept, in (0, 1].
         layers: Glob patterns or a predicate, as of `fathom.watch`; None for all of the source.
@@ -65,6 +65,7 @@ def project(
     Example:
         >>> import torch
         >>> from fathom import Moments
+        >>> _ = torch.manual_seed(0)
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> rows = torch.randn(100, 4)
         >>> moments = {"0": Moments.zeros(8).update(model[0](rows))}
@@ -73,7 +74,7 @@ def project(
         >>> projection.dimensions
         {'0': 4}
     """
-    found = directed(model, run_or_monitor, layers, phase=phase, step=step, where=_WHERE)
+    found = directed(model, source, layers, phase=phase, step=step, where=_WHERE)
     return Projection(model, found, threshold=threshold, seed=seed if random else None)
 
 

@@ -137,7 +137,7 @@ def _source(
     if isinstance(given, Mapping):
         return _of_moments(given, phase, where)
     raise ArgumentError(
-        f"{where}: run_or_monitor must be a run, its folder, a monitor, or a dict of layers and "
+        f"{where}: source must be a run, its folder, a monitor, or a dict of layers and "
         f"Moments, got {type(given).__name__}. Pass fathom.open_run(folder)."
     )
 
@@ -223,7 +223,7 @@ def _of_moments(given: Mapping[Any, Any], phase: str | None, where: str) -> Sour
     if wrong is not None or not given:
         came = f"{type(given[wrong]).__name__} at {wrong!r}" if given else "an empty one"
         raise ArgumentError(
-            f"{where}: run_or_monitor must be a dict of layers and Moments, got {came}. "
+            f"{where}: source must be a dict of layers and Moments, got {came}. "
             "Pass Monitor.moments()."
         )
     for name, each in given.items():

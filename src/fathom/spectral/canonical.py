@@ -9,7 +9,7 @@ from fathom.spectral.statistics import intrinsic_dimension
 from fathom.spectral.vectors import FLOAT64_EPS
 
 
-class Directions(NamedTuple):
+class Leading(NamedTuple):
     """The leading eigendirections of a layer.
 
     Attributes:
@@ -26,9 +26,9 @@ class Directions(NamedTuple):
         return len(self.loadings)
 
 
-def directions(
+def leading(
     covariance: Tensor, mean: Tensor, *, threshold: float = 1.0, resolution: float = 0.0
-) -> Directions:
+) -> Leading:
     """Return the directions that carry a share of the variance, and more than rounding.
 
     Args:
@@ -52,7 +52,7 @@ def directions(
     if threshold < 1:
         count = min(count, intrinsic_dimension(eigenvalues, threshold=threshold))
     deviations, vectors = eigenvalues[:count].sqrt(), vectors[:, :count]
-    return Directions(vectors / deviations, (vectors * deviations).T)
+    return Leading(vectors / deviations, (vectors * deviations).T)
 
 
 class Correlations(NamedTuple):
@@ -69,7 +69,7 @@ class Correlations(NamedTuple):
     of_b: Tensor
 
 
-def canonical_correlations(cross: Tensor, a: Directions, b: Directions) -> Correlations:
+def canonical_correlations(cross: Tensor, a: Leading, b: Leading) -> Correlations:
     """Return the correlations of the pairs of directions that go together most.
 
     Args:
@@ -97,7 +97,7 @@ def mean_correlation(found: Correlations) -> float:
     return float(found.values.mean())
 
 
-def projection_weighted(found: Correlations, a: Directions, b: Directions) -> float:
+def projection_weighted(found: Correlations, a: Leading, b: Leading) -> float:
     """Return the mean of the correlations, each by how much of a layer its direction accounts for.
 
     Args:

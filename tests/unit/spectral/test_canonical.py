@@ -6,9 +6,9 @@ from torch import Tensor
 
 from alike import pwcca, svcca
 from fathom.spectral.canonical import (
-    Directions,
+    Leading,
     canonical_correlations,
-    directions,
+    leading,
     mean_correlation,
     projection_weighted,
 )
@@ -28,7 +28,7 @@ def found(a: Tensor, b: Tensor, threshold: float = 1.0) -> tuple[float, float]:
         sums["bb"].update(b[rows], b[rows])
         sums["ab"].update(a[rows], b[rows])
     of = [
-        directions(each.scatter / each.count, each.mean_a, threshold=threshold)
+        leading(each.scatter / each.count, each.mean_a, threshold=threshold)
         for each in (sums["aa"], sums["bb"])
     ]
     correlations = canonical_correlations(sums["ab"].scatter / sums["ab"].count, *of)
@@ -76,13 +76,13 @@ def test_the_rounding_of_float32_is_no_direction() -> None:
     centred = rows - rows.mean(0)
     covariance = centred.T @ centred / 500
     eps = torch.finfo(torch.float32).eps
-    assert directions(covariance, rows.mean(0), resolution=eps).dimension == 9
-    assert directions(covariance, rows.mean(0), threshold=0.5, resolution=eps).dimension < 9
+    assert leading(covariance, rows.mean(0), resolution=eps).dimension == 9
+    assert leading(covariance, rows.mean(0), threshold=0.5, resolution=eps).dimension < 9
 
 
 def test_what_does_not_vary_has_no_direction() -> None:
-    nothing = directions(torch.zeros(3, 3).double(), torch.ones(3).double())
-    assert isinstance(nothing, Directions)
+    nothing = leading(torch.zeros(3, 3).double(), torch.ones(3).double())
+    assert isinstance(nothing, Leading)
     assert nothing.dimension == 0
 
 

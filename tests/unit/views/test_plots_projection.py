@@ -67,8 +67,9 @@ def test_every_number_is_drawn_at_its_threshold(run: Path) -> None:
             *(f"{place} alone" for place in range(3)),
         ]
         assert axes.get_title(loc="left") == "one · step 2 · eval"
-        assert opened.plot.projection().get_title(loc="left") == "one · eval"
-        with pytest.raises(fathom.RunNotFoundError, match=r"of step 7, .*1, 2, now"):
+        # A curve of no step is no later than those of steps.
+        assert opened.plot.projection().get_title(loc="left") == "one · step 2 · eval"
+        with pytest.raises(fathom.RunNotFoundError, match=r"of step 7, .*now, 1, 2"):
             opened.plot.projection(step=7)
 
 
