@@ -2,21 +2,20 @@
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
+from fathom.analysis.keeping import Place, folder_of, keep, step_in
 from fathom.analysis.outputs import frozen
 from fathom.analysis.projection import Projection
 from fathom.analysis.randomness import same_randomness
 from fathom.analysis.source import Given, directed
 from fathom.capture.selection import LayerFilter
-from fathom.errors import ArgumentError, number, whole_number
+from fathom.errors import ArgumentError, number
 from fathom.projections import KIND, ProjectionCurve
 from fathom.spectral.vectors import check_threshold
-from fathom.store.analyses import write_analysis
 from fathom.store.stored import StoredRun
 
 _WHERE = "projection_curve"
@@ -90,9 +89,8 @@ def projection_curve(
             "returns its accuracy."
         )
     values = _ascending(thresholds)
-    folder, last = _place(run)
-    if step is not None:
-        step = whole_number(step, where=f"{_WHERE}: step")
+    folder = None if run is None else folder_of(run, where=_WHERE)
+    kept_at = step_in(run, step, where=_WHERE, needed=False)
     # A monitor has the directions of this moment, whatever step the model is at.
     of_run = step if isinstance(source, StoredRun | str | os.PathLike) else None
     found = directed(model, source, layers, phase=phase, step=of_run, where=_WHERE)
@@ -124,11 +122,11 @@ def projection_curve(
         baseline=baseline,
         random=None if control is None else np.array(control),
         phase=found.source.phase,
-        step=next((each for each in (step, last, found.source.step) if each is not None), None),
+        step=found.source.step if kept_at is None else kept_at,
         source_step=found.source.step,
     )
     if folder is not None:
-        write_analysis(folder, KIND, curve.name, curve.to_body())
+        keep(Place(folder, curve.name), KIND, curve.to_body())
     return curve
 
 
@@ -166,18 +164,3 @@ def _ascending(thresholds: object) -> list[float]:
     for value in thresholds:
         check_threshold(value, where=_WHERE)
     return sorted({float(value) for value in thresholds})
-
-
-def _place(run: object) -> tuple[Path | None, int | None]:
-    """Return the folder of a run, and its last step."""
-    if run is None:
-        return None, None
-    if isinstance(run, StoredRun):
-        return run.path, next(reversed(run.steps), None)
-    if not isinstance(run, str | os.PathLike):
-        raise ArgumentError(
-            f"{_WHERE}: run must be a run or its folder, got {run!r}. Pass fathom.open_run(folder)."
-        )
-    # Opened now, so that what is none is told before the work.
-    with StoredRun(Path(run)) as opened:
-        return opened.path, next(reversed(opened.steps), None)

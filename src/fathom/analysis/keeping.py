@@ -46,16 +46,17 @@ def folder_of(run: Given, *, where: str) -> Path:
     return folder
 
 
-def step_in(run: Given | None, step: int | None, *, where: str) -> int | None:
+def step_in(run: Given | None, step: int | None, *, where: str, needed: bool = True) -> int | None:
     """Return the step under which a run keeps something.
 
     Args:
         run: As of `folder_of`; None where nothing is kept.
         step: What was asked for; None for the run's last.
         where: The function, for messages.
+        needed: Whether there has to be one, of a run.
 
     Returns:
-        The step; None where nobody named one and there is no run.
+        The step; None where nobody named one and there is no run, or none in it that is needed.
 
     Raises:
         ArgumentError: If it is no step, or the run has none and nobody named one.
@@ -69,6 +70,8 @@ def step_in(run: Given | None, step: int | None, *, where: str) -> int | None:
     wait_for_snapshots(folder)
     with StoredRun(folder) as opened:
         steps = opened.steps
+        if not steps and not needed:
+            return None
         if not steps:
             raise ArgumentError(
                 f"{where}: step must be given for a run without steps, got {opened.path}. "
