@@ -202,9 +202,9 @@ GPT = Workload(
     every=10,
 )
 
-# 200 steps where the default is judged, as it may read a layer at one call in 256 only. The whole
-# shall end within ten minutes: so the 12 blocks get fewer, and ResNet18, of which a step takes
-# twice that of VGG16, has half its width.
+# 200 steps where the default is judged, as it may read a layer at one call in 256 only. So that the
+# whole ends in about a quarter of an hour, the 12 blocks get fewer, and ResNet18, of which a step
+# takes twice that of VGG16, has half its width.
 WORKLOADS = (
     VGG16,
     Workload(
