@@ -10,6 +10,8 @@
     ├── NotObservedError (KeyError)          a layer has no reading in this snapshot
     ├── RanksError (RuntimeError)            processes of one training do not fit together
     ├── MissingExtraError (ImportError)      an optional package is not installed
+    ├── ExperimentError (RuntimeError)       an experiment's folder or trainings do not fit it
+    ├── DataNotFoundError (FileNotFoundError)  a data set of an experiment cannot be reached
     └── RunError (OSError)                   a run on disk cannot be made, read or written
         ├── RunExistsError (FileExistsError)
         ├── RunNotFoundError (FileNotFoundError)
@@ -66,6 +68,14 @@ class RanksError(FathomError, RuntimeError):
 
 class MissingExtraError(FathomError, ImportError):
     """A feature needs an optional package that is not installed."""
+
+
+class ExperimentError(FathomError, RuntimeError):
+    """The folder of an experiment holds something else, or a training of it cannot be done."""
+
+
+class DataNotFoundError(FathomError, FileNotFoundError):
+    """A data set of an experiment cannot be reached; the message says what to do."""
 
 
 class RunError(FathomError, OSError):

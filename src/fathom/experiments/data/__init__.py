@@ -1,0 +1,1 @@
+"""Labelled pictures for the experiments: one protocol, a file a source."""

@@ -1,0 +1,1 @@
+"""The papers' figures, from the trainings of an experiment."""
