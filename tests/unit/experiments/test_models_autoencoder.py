@@ -39,14 +39,14 @@ def test_it_learns_to_reconstruct() -> None:
     model = build("autoencoder", width=8, classes=10, shape=SHAPE)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     images = blobs(192)
-    for batch in [each for _ in range(20) for each in images[:128].split(32)]:
+    for batch in [each for _ in range(14) for each in images[:128].split(32)]:
         error = (model(batch) - batch).square().mean()
         optimiser.zero_grad()
         error.backward()
         optimiser.step()
     held_out = images[128:]
     with torch.no_grad():
-        assert (model(held_out) - held_out).square().mean() < 0.5 * held_out.var()
+        assert (model(held_out) - held_out).square().mean() < 0.2 * held_out.var()
 
 
 def test_its_output_is_not_clamped() -> None:
@@ -92,7 +92,7 @@ def test_inception_is_watched_from_the_picture_to_the_picture(tmp_path: Path) ->
         stage.register_forward_hook(
             lambda _, __, output, name=name: maps.update({name: tuple(output.shape[1:])})
         )
-    images = torch.randn(2, *SHAPE)
+    images = torch.randn(1, *SHAPE)
     with fathom.watch(model, tmp_path / "run") as monitor:
         output = model(images)
         layers = monitor.layers
