@@ -14,7 +14,7 @@ from fathom.experiments.spec import Spec
 from fathom.experiments.suite import plan, planned, run
 from fathom.experiments.training import train
 
-_TASKS = [tiny(width=width, epochs=40) for width in (8, 16, 32)]
+_TASKS = [tiny(width=width, epochs=20) for width in (8, 16, 32)]
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from fathom.experiments.data.batches import normalised
 from fathom.experiments.data.load import load
 from fathom.experiments.layout import Layout, read_json
 from fathom.experiments.models.build import build
+from fathom.experiments.models.dense import Dense
 from fathom.experiments.outcome import outcomes
 from fathom.experiments.task import Recording, Task, Training
 from fathom.experiments.training import BusyError, train
@@ -46,17 +47,19 @@ def test_every_epoch_is_recorded_in_both_phases_with_its_metrics(whole: Layout) 
 def test_the_last_numbers_are_those_of_the_weights_that_are_kept(whole: Layout) -> None:
     data = load("seven-vs-nine")
     model = build("dense", width=8, classes=2, shape=data.shape)
+    assert isinstance(model, Dense)
     model.load_state_dict(torch.load(whole.checkpoint(_TASK), weights_only=True))
     with torch.no_grad():
-        logits = model(normalised(data.test.pixels))
-        hidden = (model.input(normalised(data.test.pixels)).relu() @ model.hidden.weight.T).double()
+        pictures = normalised(data.test.pixels)
+        logits = model(pictures)
+        hidden = model.hidden(model.input(pictures.flatten(1)).relu())
     done = read_json(whole.done(_TASK))
     assert done is not None
     right = (logits.argmax(1) == data.test.labels).double().mean().item()
     assert done["test_accuracy"] == pytest.approx(right, abs=1e-12)
     loss = torch.nn.functional.cross_entropy(logits, data.test.labels).item()
     assert done["test_loss"] == pytest.approx(loss, rel=1e-5)
-    eigenvalues = np.linalg.eigvalsh(np.cov(hidden.numpy().T, bias=True))[::-1]
+    eigenvalues = np.linalg.eigvalsh(np.cov(hidden.double().numpy().T, bias=True))[::-1]
     with fathom.open_run(whole.run(_TASK)) as run:
         spectrum = run.spectrum("hidden", phase="eval").eigenvalues
     np.testing.assert_allclose(spectrum.numpy(), eigenvalues, rtol=1e-4, atol=1e-6)

@@ -69,8 +69,8 @@ def load(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> Chec
         return Checkpoint(state["epoch"], state["seconds"])
     except Exception as error:
         raise ExperimentError(
-            f"experiment: {path} must be a checkpoint of this training, got {error}. Remove it to "
-            "begin this training anew."
+            f"experiment: {path} must be a checkpoint of this training, got {type(error).__name__} "
+            "where it was read. Remove it to begin this training anew."
         ) from error
 
 

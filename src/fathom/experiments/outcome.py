@@ -96,7 +96,8 @@ def _outcome(layout: Layout, task: Task, done: Mapping[str, object]) -> Outcome:
 def _read(path: Path, task: Task, seconds: float) -> Outcome:
     with open_run(path) as run:
         facts = run.layer_facts
-        probes = run.probes() if task.record.probes else None
+        probed = task.record.probes and not architecture(task.model).reconstructs
+        probes = run.probes() if probed else None
         return Outcome(
             task=task,
             layers=tuple(run.layers),

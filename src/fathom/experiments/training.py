@@ -72,11 +72,10 @@ def train(
     where = _device(device)
     layout.folder(task).mkdir(parents=True, exist_ok=True)
     with _alone(task, layout):
+        refuse_another(task, layout)
         if layout.done(task).exists():
             return
-        if read_json(layout.asked(task)) is None:
-            write_json(layout.asked(task), task.to_body())
-        refuse_another(task, layout)
+        write_json(layout.asked(task), task.to_body())
         layout.failed(task).unlink(missing_ok=True)
         with _reproducible(where):
             _train(task, layout, where, data_folder)
