@@ -42,7 +42,8 @@ def parts(folder: Path) -> Mapping[str, Any]:
                 found: Mapping[str, Any] = datasets.load_from_disk(str(folder))
             else:
                 found = _parquet(folder, datasets) or _pictures(folder, datasets)
-        except (OSError, ValueError, KeyError) as error:
+        # JSON, Arrow, Parquet and the disk have many classes for what is wrong with a file.
+        except Exception as error:
             raise ArgumentError(
                 f"data: {folder} must be readable, got {' '.join(words_of(error).split())[:200]}."
             ) from error

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from fathom.errors import DataNotFoundError, words_of
@@ -67,12 +67,13 @@ def from_hub(repository: str) -> Mapping[str, Any]:
         MissingExtraError: If `datasets` is not installed.
     """
     with quiet() as datasets:
+        obstacle = _obstacle(repository)
         try:
-            with _offline_unless_reachable(datasets, repository):
+            with _offline(datasets) if obstacle else nullcontext():
                 parts: Mapping[str, Any] = datasets.load_dataset(repository)
         # Whatever the network, the hub or the cache does wrong, the set cannot be had.
         except Exception as error:
-            reason = " ".join(words_of(error).split())
+            reason = " ".join((obstacle or words_of(error)).split())
             raise DataNotFoundError(
                 f"data: {repository} must be on the Hugging Face Hub or in its cache here, got "
                 f"{reason[:200]}. Pass --data-folder PATH, {FORMATS}, or --data digits, which "
@@ -81,20 +82,25 @@ def from_hub(repository: str) -> Mapping[str, Any]:
         return parts
 
 
+def _obstacle(repository: str) -> str:
+    """Ask the hub once, where `load_dataset` asks 6 times: 23 seconds without a network."""
+    hub = require("huggingface_hub", extra="experiments")
+    try:
+        hub.HfApi().dataset_info(repository, timeout=_PATIENCE)
+    except Exception as error:  # noqa: BLE001 - the classes differ by version
+        return words_of(error)
+    return ""
+
+
 @contextmanager
-def _offline_unless_reachable(datasets: Any, repository: str) -> Iterator[None]:
-    """Look for the hub once: `datasets` alone tries 6 times, which took 23 seconds here."""
+def _offline(datasets: Any) -> Iterator[None]:
+    """Let `datasets` look into its cache alone."""
     hub = require("huggingface_hub", extra="experiments")
     settings = (datasets.config, hub.constants)
     before = [each.HF_HUB_OFFLINE for each in settings]
-    reachable = False
-    # Of many classes, by version; that of `load_dataset` is the one to be shown.
-    with suppress(Exception):
-        hub.HfApi().dataset_info(repository, timeout=_PATIENCE)
-        reachable = True
     try:
         for each in settings:
-            each.HF_HUB_OFFLINE = each.HF_HUB_OFFLINE or not reachable
+            each.HF_HUB_OFFLINE = True
         yield
     finally:
         for each, value in zip(settings, before, strict=True):

@@ -1,6 +1,7 @@
 """From rows of Hugging Face `datasets` to pictures in bytes."""
 
 from collections.abc import Mapping
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -69,15 +70,17 @@ def _part(rows: Any, *, where: str, scaled: bool) -> tuple[Images, tuple[str, ..
         raise ArgumentError(f"{where}: {label} must be whole numbers from 0, got {wrong!r}.")
     names = getattr(rows.features[label], "names", None)
     pixels = np.empty((len(labels), SIZE, SIZE, 3), dtype=np.uint8)
+    require("PIL", extra="experiments")
     with quiet() as datasets:
         row = 0
         try:
-            # A file of another program has bytes alone: here they become a picture.
-            pictures = rows.select_columns([picture]).cast_column(picture, datasets.Image())
-            for row, each in enumerate(pictures):
+            # Not decoded by `datasets`, which leaves files open that it cannot read.
+            encoded = datasets.Image(decode=False)
+            files = rows.select_columns([picture]).cast_column(picture, encoded)
+            for row, each in enumerate(files):
                 pixels[row] = _decoded(each[picture], scaled=scaled)
-        # Pillow and Arrow have their own classes for files that are damaged.
-        except (OSError, ValueError, SyntaxError, TypeError) as error:
+        # Pillow and Arrow have many classes for what is wrong with a file.
+        except Exception as error:
             raise ArgumentError(
                 f"{where}: picture {row} must be readable, with 8 bits a channel"
                 f"{'' if scaled else f', of {SIZE}×{SIZE}'}, got {error}."
@@ -95,12 +98,20 @@ def _column(rows: Any, names: tuple[str, ...], *, where: str) -> str:
     )
 
 
-def _decoded(picture: Any, *, scaled: bool) -> Any:
-    if picture.mode[0] in "IF":
-        raise ValueError(f"mode {picture.mode}")
-    if not scaled and picture.size != (SIZE, SIZE):
-        raise ValueError("×".join(map(str, picture.size)))
-    rgb = picture.convert("RGB")
-    resampling = require("PIL.Image", extra="experiments").Resampling.BILINEAR
-    operations = require("PIL.ImageOps", extra="experiments")
-    return np.asarray(operations.fit(rgb, (SIZE, SIZE), method=resampling) if scaled else rgb)
+def _decoded(file: Mapping[str, Any] | None, *, scaled: bool) -> Any:
+    if file is None:
+        raise ValueError("none")
+    images, operations = (
+        require(f"PIL.{module}", extra="experiments") for module in ("Image", "ImageOps")
+    )
+    encoded = file["bytes"]
+    with images.open(file["path"] if encoded is None else BytesIO(encoded)) as picture:
+        if picture.mode[0] in "IF":
+            raise ValueError(f"mode {picture.mode}")
+        if not scaled and picture.size != (SIZE, SIZE):
+            raise ValueError("×".join(map(str, picture.size)))
+        # Cameras turn pictures by a note beside them.
+        rgb = operations.exif_transpose(picture).convert("RGB")
+    if not scaled:
+        return np.asarray(rgb)
+    return np.asarray(operations.fit(rgb, (SIZE, SIZE), method=images.Resampling.BILINEAR))
