@@ -116,16 +116,23 @@ def test_pictures_of_any_size_and_mode_become_rgb_of_32(tmp_path: Path) -> None:
             clear = np.full((40, 40, 4), (1, 2, 3, 128), dtype=np.uint8)
             Image.fromarray(clear).save(tmp_path / part / name / "3-clear.png")
             Image.fromarray(grey).convert("P").save(tmp_path / part / name / "4-palette.gif")
+            turned = Image.Exif()
+            turned[0x0112] = 6  # the camera was held upright: to be turned clockwise
+            half = np.zeros((32, 32, 3), dtype=np.uint8)
+            half[:16] = 255
+            Image.fromarray(half).save(tmp_path / part / name / "5-turned.png", exif=turned)
             (tmp_path / part / name / "notes.txt").write_text("no picture")
     dataset = load(f"folder:{tmp_path}")
     assert (dataset.name, dataset.classes) == (f"folder:{tmp_path}", ("a", "b"))
-    assert dataset.train.labels.tolist() == [0] * 4 + [1] * 4
-    wide, grey, clear, palette = dataset.train.pixels[:4].permute(0, 2, 3, 1)
+    assert dataset.train.labels.tolist() == [0] * 5 + [1] * 5
+    wide, grey, clear, palette, turned = dataset.train.pixels[:5].permute(0, 2, 3, 1)
     # The middle square, but for its rim, into which the scaling takes some of the neighbours.
     assert (wide[:, 1:-1] == torch.tensor([10, 200, 30])).all()
     assert (grey == 77).all()
     assert (clear == torch.tensor([1, 2, 3])).all()
     assert (palette == 77).all()
+    assert (turned[:, 16:] == 255).all()
+    assert (turned[:, :16] == 0).all()
 
 
 @pytest.mark.parametrize("below", ["", "train"])

@@ -94,8 +94,9 @@ def load(
     The same arguments give the same bytes; the global random states are left alone.
 
     Args:
-        name: Such as `digits`; `described` has them all. Pictures of `folder:PATH` are scaled and
-            cropped around their centre to 32×32, and may be mirrored.
+        name: Such as `digits`; `described` has them all. Pictures of `folder:PATH`, in any
+            format of `folder.parts`, are scaled and cropped around their centre to 32×32, and may
+            be mirrored in training.
         classes: How many of its classes are used, the first ones; None for all.
         clutter: How much of a photograph lies behind the digits, in [0, 1].
         repetition: Which draw, of what is drawn at random: photographs and imbalances.

@@ -72,17 +72,20 @@ def _part(rows: Any, *, where: str, scaled: bool) -> tuple[Images, tuple[str, ..
     pixels = np.empty((len(labels), SIZE, SIZE, 3), dtype=np.uint8)
     require("PIL", extra="experiments")
     with quiet() as datasets:
-        row = 0
+        row, file = 0, None
         try:
             # Not decoded by `datasets`, which leaves files open that it cannot read.
             encoded = datasets.Image(decode=False)
-            files = rows.select_columns([picture]).cast_column(picture, encoded)
-            for row, each in enumerate(files):
-                pixels[row] = _decoded(each[picture], scaled=scaled)
+            for row, each in enumerate(
+                rows.select_columns([picture]).cast_column(picture, encoded)
+            ):
+                file = each[picture]
+                pixels[row] = _decoded(file, scaled=scaled)
         # Pillow and Arrow have many classes for what is wrong with a file.
         except Exception as error:
+            path = (file or {}).get("path")
             raise ArgumentError(
-                f"{where}: picture {row} must be readable, with 8 bits a channel"
+                f"{where}: picture {path or row} must be readable, with 8 bits a channel"
                 f"{'' if scaled else f', of {SIZE}×{SIZE}'}, got {error}."
             ) from error
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
