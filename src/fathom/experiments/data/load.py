@@ -5,11 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fathom.errors import ArgumentError, near, number, whole_number
+from fathom.experiments.data.cifar import cifar10
 from fathom.experiments.data.clutter import cluttered
 from fathom.experiments.data.dataset import Dataset
 from fathom.experiments.data.digits import digits
+from fathom.experiments.data.folder import parts
 from fathom.experiments.data.imbalance import unbalanced
+from fathom.experiments.data.pictures import assembled
 from fathom.experiments.data.subset import limited
+
+_FOLDER = "folder:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +47,38 @@ _KNOWN = {
     # than 1 and 8 (16), 3 and 8, or 1 and 9 (12 each). In folds that were shuffled once, 1 and 8
     # lead for both.
     "seven-vs-nine": _Known(
-        "its 7s and 9s, which are often confused", _digits, kept=(7, 9), digits=True
+        "the digits 7 and 9, which are often confused", _digits, kept=(7, 9), digits=True
     ),
     "unbalanced-digits": _Known(
         "the digits with random shares of 5% to 15%", _digits, unbalanced=True, digits=True
+    ),
+    "cifar10": _Known("CIFAR-10, from the Hugging Face hub or a folder", cifar10),
+    "cat-vs-dog": _Known("CIFAR-10's cats and dogs", cifar10, kept=(3, 5)),
+    "unbalanced-cifar10": _Known(
+        "CIFAR-10 with random shares of 5% to 15%", cifar10, unbalanced=True
     ),
 }
 
 
 def described() -> dict[str, str]:
     """Return every name, with what it stands for in a line."""
-    return {name: known.line for name, known in _KNOWN.items()}
+    lines = {name: known.line for name, known in _KNOWN.items()}
+    return {**lines, f"{_FOLDER}PATH": "any folder of pictures, as train/CLASS/*.png"}
+
+
+def _found(name: str) -> _Known:
+    if name in _KNOWN:
+        return _KNOWN[name]
+    path = name.removeprefix(_FOLDER)
+    if path in {"", name}:
+        raise ArgumentError(
+            f"data: name must be a data set, got {name!r}. {near(name, list(described()))}"
+        )
+
+    def source(_: Path | None) -> Dataset:
+        return assembled(parts(Path(path).expanduser()), name=name, scaled=True)
+
+    return _Known("", source)
 
 
 def load(
@@ -68,7 +94,9 @@ def load(
     The same arguments give the same bytes; the global random states are left alone.
 
     Args:
-        name: Such as `digits`; `described` has them all.
+        name: Such as `digits`; `described` has them all. Pictures of `folder:PATH`, in any
+            format of `folder.parts`, are scaled and cropped around their centre to 32×32, and may
+            be mirrored in training.
         classes: How many of its classes are used, the first ones; None for all.
         clutter: How much of a photograph lies behind the digits, in [0, 1].
         repetition: Which draw, of what is drawn at random: photographs and imbalances.
@@ -83,11 +111,7 @@ def load(
         DataNotFoundError: If it cannot be reached.
         MissingExtraError: If a package that it needs is not installed.
     """
-    if name not in _KNOWN:
-        raise ArgumentError(
-            f"data: name must be a data set, got {name!r}. {near(name, list(described()))}"
-        )
-    known = _KNOWN[name]
+    known = _found(name)
     if not 0 <= number(clutter, where="data: clutter") <= 1:
         raise ArgumentError(f"data: clutter must be in [0, 1], got {clutter!r}. Pass 0 for none.")
     if clutter and not known.digits:
