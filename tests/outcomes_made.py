@@ -20,7 +20,12 @@ def layers_of(model: str) -> tuple[str, ...]:
     if model.startswith("autoencoder"):
         return ("encoder.0", "encoder.3", "bottleneck", "decoder.0", "decoder.3")
     if model.startswith("resnet"):
-        blocks = [f"layer{stage}.{block}" for stage in (1, 2, 3, 4) for block in (0, 1)]
+        counts = (3, 4, 6, 3) if "34" in model else (2, 2, 2, 2)
+        blocks = [
+            f"layer{stage}.{block}"
+            for stage, count in enumerate(counts, start=1)
+            for block in range(count)
+        ]
         inside = {
             block: ["conv1", "conv2"] + ["downsample.0"] * (block in _PROJECTED) for block in blocks
         }

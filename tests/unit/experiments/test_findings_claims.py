@@ -301,3 +301,16 @@ def test_the_problem_is_a_stratum_and_no_part_of_the_effect_of_width() -> None:
     )
     (finding,) = [e for e in findings(outcomes) if e.claim == "Wider networks are less saturated."]
     assert finding.value == -1.0
+
+
+def test_depths_are_compared_within_a_variant() -> None:
+    """Without strata, the long tail of the shallow variant would hide what depth does."""
+    outcomes = trainings(
+        lambda task, noise: {
+            "tail": 15 if task.model == "resnet18-stride1" else 29 if "34" in task.model else 3
+        },
+        model=("resnet18", "resnet34", "resnet18-stride1", "resnet34-stride1"),
+    )
+    (finding,) = [each for each in findings(outcomes) if "deeper networks" in each.claim]
+    assert finding.value == 1.0
+    assert finding.note == "2 of at least 3 values of number of layers"

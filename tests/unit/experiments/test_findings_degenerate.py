@@ -137,3 +137,14 @@ def test_networks_that_stay_below_45_percent_say_nothing_of_what_is_past_it() ->
     (finding,) = [each for each in found if each.claim.startswith("Past")]
     assert finding.verdict == "not enough data"
     assert "0 trainings of 0 networks past 45%" in finding.note
+
+
+@pytest.mark.parametrize("probed", ["resnet18", "resnet18-stride1"])
+def test_probes_of_one_variant_alone_are_not_compared(probed: str) -> None:
+    outcomes = [
+        each if each.task.model == probed else replace(each, probes={})
+        for each in everything(model=("resnet18", "resnet18-stride1"))
+    ]
+    claims = {each.claim for each in findings(outcomes)}
+    assert any("its second half is less saturated" in claim for claim in claims)
+    assert not [claim for claim in claims if "probes" in claim]

@@ -8,8 +8,9 @@ The rules, which are the same for all claims:
   about the training. Where the papers look at one layer it is that layer's, else the average.
 - Patterns and tails are of the layers without the output layer, and without the convolutions of
   shortcuts (names with "downsample"), which stand beside the others and not between them.
-- It takes at least 3 repetitions, and on the axis of a correlation at least 3 values; else, and
-  where the statistic is not defined, the verdict is "not enough data", and the note says why.
+- It takes at least 3 repetitions, on the axis of a correlation at least 3 values, and for a slope
+  3 networks; else, and where the statistic is not defined, the verdict is "not enough data", and
+  the note says why.
 - A claim holds where the whole 95% interval lies on the side that it claims; else it does not hold,
   and the note says whether the interval lies on the other side or is too wide to tell.
 - Trainings whose number is not finite are left out, and counted in the note.
