@@ -170,7 +170,9 @@ CASES = (
         {},
     ),
     Case(
-        "Networks that end more saturated are so after the first epoch.", started, {"width": SHARES}
+        "Networks that end more saturated are already so after the first epoch.",
+        started,
+        {"width": SHARES},
     ),
     Case(
         "Saturation settles before the training loss does.",

@@ -25,12 +25,12 @@ _GAIN = named("the probes' gain over the second half of the layers", late_gain)
 
 _LOWER = Claim(
     text="A ResNet with its early downsampling has a tail: its second half is less saturated.",
-    source="figures of the Delve project; EP",
+    source="figures of the Delve project",
     above=False,
 )
 _FLAT = Claim(
     text="In that tail probes rise less than without the downsampling.",
-    source="figures of the Delve project; EP",
+    source="figures of the Delve project",
     above=False,
 )
 

@@ -89,7 +89,7 @@ TRAININGS = (
     early,
     Trend(
         claim=Claim(
-            text="Networks that end more saturated are so after the first epoch.",
+            text="Networks that end more saturated are already so after the first epoch.",
             source="SA 3.5, Fig. 11",
             above=True,
         ),
