@@ -1,0 +1,253 @@
+"""One number of one training: what the claims are about."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fathom.experiments.outcome import Numbers, Outcome
+from fathom.experiments.statistics import rank_correlation
+from fathom.views.findings import TAIL_SHARE
+
+ALIKE = 0.9
+"""From this rank correlation on a pattern is taken as that of the last epoch."""
+
+LEAST_LAYERS = 5
+"""Layers of a pattern: of five, an exchange of neighbours leaves a rank correlation of 0.9."""
+
+SETTLED = 0.1
+"""Within this share of its range from its last value a curve is taken as settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number of a training.
+
+    Attributes:
+        name: In words, from a training: of which layer it is may depend on that.
+        of: The number; NaN where there is none.
+    """
+
+    name: Callable[[Outcome], str]
+    of: Callable[[Outcome], float]
+
+
+def named(name: str, of: Callable[[Outcome], float]) -> Quantity:
+    """Return a quantity of one name.
+
+    Args:
+        name: In words.
+        of: The number.
+    """
+    return Quantity(lambda outcome: name, of)
+
+
+def curve(outcome: Outcome, *, phase: str = "eval") -> Numbers:
+    """Return the saturation by epoch of the layer that the papers look at, else the average.
+
+    Args:
+        outcome: Of a training.
+        phase: `train` or `eval`.
+
+    Returns:
+        (epochs,), in [0, 1].
+    """
+    if outcome.focus is not None:
+        return outcome.saturation[phase][:, outcome.focus]
+    if len(outcome.layers) < 2:
+        return np.full(len(outcome.saturation[phase]), math.nan)
+    return outcome.average_saturation(phase)
+
+
+def curve_name(outcome: Outcome) -> str:
+    """Return what `curve` is of.
+
+    Args:
+        outcome: Of a training.
+    """
+    if outcome.focus is None:
+        return "average saturation"
+    return f"saturation of {outcome.layers[outcome.focus]}"
+
+
+def pattern(outcome: Outcome) -> NDArray[np.intp]:
+    """Return the places of the layers that follow each other: no shortcut, not the output layer.
+
+    Args:
+        outcome: Of a training.
+    """
+    names = outcome.layers[:-1]
+    return np.array([i for i, name in enumerate(names) if "downsample" not in name], dtype=np.intp)
+
+
+def tail(outcome: Outcome) -> float:
+    """Return which share of the layers is the tail: those at the end below half of the peak.
+
+    The peak is the highest saturation of the pattern. A layer at half of it, or above, ends the
+    tail, as does one without a number. SA 3.5 names no bound; half is that of the report of a run.
+
+    Args:
+        outcome: Of a training.
+
+    Returns:
+        In [0, 1).
+    """
+    rows = outcome.saturation["eval"][:, pattern(outcome)]
+    if not rows.size or not np.isfinite(rows[-1]).any():
+        return math.nan
+    last = rows[-1]
+    return _at_end(last < TAIL_SHARE * np.nanmax(last)) / len(last)
+
+
+def second_half(outcome: Outcome) -> NDArray[np.intp]:
+    """Return the places of the pattern's second half; of an odd number, the middle is in the first.
+
+    Args:
+        outcome: Of a training.
+    """
+    places = pattern(outcome)
+    return places[len(places) - len(places) // 2 :]
+
+
+def late_saturation(outcome: Outcome) -> float:
+    """Return the mean saturation of the second half of the layers.
+
+    Args:
+        outcome: Of a training.
+
+    Returns:
+        In [0, 1].
+    """
+    rows = outcome.saturation["eval"][:, second_half(outcome)]
+    return float(rows[-1].mean()) if rows.size else math.nan
+
+
+def late_gain(outcome: Outcome) -> float:
+    """Return by how much the probes' accuracy rises over the second half of the layers.
+
+    Args:
+        outcome: Of a training.
+
+    Returns:
+        That of its last layer minus that of the last layer before it, in [−1, 1].
+    """
+    half = second_half(outcome)
+    if not len(half):
+        return math.nan
+    ends = (int(pattern(outcome)[-len(half) - 1]), int(half[-1]))
+    before, after = (outcome.probes.get(outcome.layers[end], math.nan) for end in ends)
+    return after - before
+
+
+def likeness(outcome: Outcome) -> Numbers:
+    """Return the rank correlation over the layers of each epoch's pattern with the last epoch's.
+
+    Args:
+        outcome: Of a training.
+
+    Returns:
+        (epochs,), in [−1, 1]; NaN where a pattern is flat or has a layer without a number.
+    """
+    rows = outcome.saturation["eval"][:, pattern(outcome)]
+    return np.array(
+        [
+            rank_correlation(row, rows[-1]).value
+            if np.isfinite(row).all() and np.isfinite(rows[-1]).all()
+            else math.nan
+            for row in rows
+        ]
+    )
+
+
+def emerged(values: Numbers) -> float:
+    """Return the share of a training after which the pattern stays that of the last epoch.
+
+    Args:
+        values: (epochs,), the training's `likeness`.
+
+    Returns:
+        In (0, 1]; NaN where the last pattern is flat.
+    """
+    if not len(values) or math.isnan(values[-1]):
+        return math.nan
+    return _from(values >= ALIKE) / len(values)
+
+
+def settled(values: Numbers) -> float:
+    """Return the epoch from which on a curve stays near its last value.
+
+    Args:
+        values: (epochs,).
+
+    Returns:
+        From 1 on: the first epoch from which on it stays within a tenth of its range of its last
+        value; NaN where it has no range, or is not finite throughout.
+    """
+    if not len(values) or not np.isfinite(values).all() or np.ptp(values) == 0:
+        return math.nan
+    return _from(np.abs(values - values[-1]) <= SETTLED * np.ptp(values))
+
+
+def epochs(outcome: Outcome) -> int:
+    """Return how long a training was.
+
+    Args:
+        outcome: Of a training.
+    """
+    return len(outcome.saturation["eval"])
+
+
+def classes(outcome: Outcome) -> int:
+    """Return how many classes there are: as was asked for, else as the output layer has units.
+
+    Args:
+        outcome: Of a training.
+    """
+    return outcome.widths[-1] if outcome.task.classes is None else outcome.task.classes
+
+
+def metric(outcome: Outcome, name: str) -> Numbers:
+    """Return a metric by epoch; nothing where it was not taken.
+
+    Args:
+        outcome: Of a training.
+        name: Such as `test_accuracy`.
+    """
+    return outcome.metrics.get(name, np.empty(0))
+
+
+def _at_end(mask: NDArray[np.bool_]) -> int:
+    """Count how many at the end hold, without a gap."""
+    return len(mask) if mask.all() else int(np.argmin(mask[::-1]))
+
+
+def _from(mask: NDArray[np.bool_]) -> int:
+    """Return from which on all hold, counted from 1."""
+    return len(mask) - _at_end(mask) + 1
+
+
+def _last(values: Numbers) -> float:
+    return float(values[-1]) if len(values) else math.nan
+
+
+def _dimension(outcome: Outcome) -> float:
+    focus = outcome.focus
+    return math.nan if focus is None else _last(outcome.intrinsic_dimension["eval"][:, focus])
+
+
+WIDTH = named("width", lambda outcome: outcome.task.width)
+DEPTH = named("number of layers", lambda outcome: float(len(pattern(outcome)) + 1))
+CLASSES = named("number of classes", lambda outcome: float(classes(outcome)))
+CLUTTER = named("clutter", lambda outcome: outcome.task.clutter)
+SATURATION = Quantity(curve_name, lambda outcome: _last(curve(outcome)))
+FIRST_SATURATION = Quantity(
+    lambda outcome: f"{curve_name(outcome)} after the first epoch",
+    lambda outcome: _last(curve(outcome)[:1]),
+)
+DIMENSION = Quantity(
+    lambda outcome: f"intrinsic dimension of {outcome.layers[outcome.focus or 0]}", _dimension
+)
+ACCURACY = named("test accuracy", lambda outcome: _last(metric(outcome, "test_accuracy")))
+TAIL = named("share of the layers in the tail", tail)

@@ -1,0 +1,104 @@
+"""The long tail: with width and depth (SA 3.5), and behind early downsampling (Delve's figures)."""
+
+from collections.abc import Hashable, Iterator, Sequence
+
+from fathom.experiments.findings.finding import Claim, Finding
+from fathom.experiments.findings.groups import kin, looks_at_all, parted, problem
+from fathom.experiments.findings.pairs import paired
+from fathom.experiments.findings.quantities import (
+    DEPTH,
+    LEAST_LAYERS,
+    TAIL,
+    WIDTH,
+    late_gain,
+    late_saturation,
+    named,
+    pattern,
+)
+from fathom.experiments.findings.trend import Trend
+from fathom.experiments.findings.widths import alike_but_width
+from fathom.experiments.outcome import Outcome
+
+_STRIDE1 = "-stride1"
+_LATE = named("saturation of the second half of the layers", late_saturation)
+_GAIN = named("the probes' gain over the second half of the layers", late_gain)
+
+_LOWER = Claim(
+    text="A ResNet with its early downsampling has a tail: its second half is less saturated.",
+    source="figures of the Delve project",
+    above=False,
+)
+_FLAT = Claim(
+    text="In that tail probes rise less than without the downsampling.",
+    source="figures of the Delve project",
+    above=False,
+)
+
+
+def has_pattern(group: Sequence[Outcome]) -> bool:
+    """Return whether networks have enough layers in a row, and none is looked at alone.
+
+    Args:
+        group: Trainings of one family.
+    """
+    return looks_at_all(group[0]) and any(len(pattern(each)) >= LEAST_LAYERS for each in group)
+
+
+def downsampling(outcomes: Sequence[Outcome]) -> Iterator[Finding]:
+    """Compare networks with their variants without the first two downsamplings.
+
+    Args:
+        outcomes: All trainings.
+
+    Yields:
+        For each data set and network the saturation of the second half of the layers, and how much
+        probes gain there, where there are probes.
+    """
+    variants = [each for each in outcomes if kin(each).variant in ("", _STRIDE1)]
+    for group in parted(variants, lambda each: (each.task.data, kin(each)[:2])):
+        with_it = [each for each in group if not kin(each).variant]
+        without = [each for each in group if kin(each).variant]
+        if not with_it or not without:
+            continue
+        for claim, quantity in ((_LOWER, _LATE), (_FLAT, _GAIN)):
+            if quantity is _GAIN and not all(any(e.probes for e in s) for s in (with_it, without)):
+                continue
+            yield paired(
+                claim,
+                with_it,
+                without,
+                of=quantity,
+                key=_alike_but_variant,
+                statistic="with the downsampling minus without",
+            )
+
+
+TAILS = (
+    Trend(
+        claim=Claim(
+            text="The tail of low saturation is longer in wider networks.",
+            source="SA 3.5, Fig. 1, 11, 16",
+            above=True,
+        ),
+        x=WIDTH,
+        y=TAIL,
+        within=alike_but_width,
+        applies=has_pattern,
+    ),
+    Trend(
+        claim=Claim(
+            text="The tail of low saturation is longer in deeper networks.",
+            source="SA 3.5, Fig. 1, 11, 16",
+            above=True,
+        ),
+        x=DEPTH,
+        y=TAIL,
+        within=lambda outcome: (*_alike_but_variant(outcome), kin(outcome).variant),
+        applies=lambda group: has_pattern(group) and len({DEPTH.of(each) for each in group}) > 1,
+    ),
+    downsampling,
+)
+
+
+def _alike_but_variant(outcome: Outcome) -> tuple[Hashable, ...]:
+    return problem(outcome), outcome.task.width, outcome.task.repetition

@@ -1,0 +1,99 @@
+"""Findings as people, programs and the documentation read them."""
+
+import json
+import math
+
+from fathom.experiments.findings.claims import findings
+from fathom.experiments.findings.finding import Claim, Finding
+from fathom.experiments.findings.table import as_markdown, as_text
+from fathom.experiments.statistics import Estimate
+from outcomes_made import trainings
+
+CLAIM = Claim(text="It falls.", source="SA 3.2, Fig. 2", above=False)
+OUTCOMES = trainings(lambda task, noise: {}, repetitions=3)
+
+
+def finding(low: float, high: float, *, group: str = "digits, vgg16", note: str = "") -> Finding:
+    return CLAIM.judged(
+        Estimate((low + high) / 2, low, high),
+        OUTCOMES,
+        group=group,
+        statistic="ρ of it",
+        notes=[note],
+    )
+
+
+def test_a_claim_holds_where_the_whole_interval_is_on_its_side() -> None:
+    verdicts = {ends: finding(*ends).verdict for ends in ((-2, -1), (-2, 0), (-2, 1), (1, 2))}
+    assert verdicts == {
+        (-2, -1): "holds",
+        (-2, 0): "does not hold",
+        (-2, 1): "does not hold",
+        (1, 2): "does not hold",
+    }
+
+
+def test_the_bound_of_a_claim_counts() -> None:
+    half = Claim(text="Early.", source="EP", above=False, bound=0.5)
+
+    def verdict(high: float) -> str:
+        return half.judged(Estimate(0.3, 0.2, high), OUTCOMES, group="", statistic="").verdict
+
+    assert [verdict(0.49), verdict(0.51)] == ["holds", "does not hold"]
+
+
+def test_a_lack_is_the_verdict_whatever_the_interval_says() -> None:
+    found = CLAIM.judged(
+        Estimate(-2, -3, -1), OUTCOMES, group="", statistic="", lacks="1 of at least 3 widths"
+    )
+    assert (found.verdict, found.note) == ("not enough data", "1 of at least 3 widths")
+
+
+def test_a_body_is_json_without_numbers_that_json_does_not_have() -> None:
+    body = finding(math.nan, math.nan).to_body()
+    told = json.loads(json.dumps(body, allow_nan=False))
+    assert told["value"] is told["low"] is told["high"] is None
+    assert told["verdict"] == "not enough data"
+    whole = finding(-2.0, -1.0).to_body()
+    assert (whole["value"], whole["low"], whole["high"]) == (-1.5, -2.0, -1.0)
+    assert whole["claim"] == "It falls."
+    assert whole["trainings"] == whole["repetitions"] == 3
+
+
+def test_text_says_a_claim_once_above_what_it_was_read_on() -> None:
+    text = as_text([finding(-2, -1), finding(-2, 1, group="cifar10, vgg16", note="so")])
+    assert text.splitlines() == [
+        "verdict         value      95% interval  trainings  repetitions  read on",
+        "",
+        "It falls. (SA 3.2, Fig. 2)",
+        "  ρ of it",
+        "holds          -1.500  -2.000 to -1.000          3            3  digits, vgg16",
+        "does not hold  -0.500   -2.000 to 1.000          3            3  cifar10, vgg16",
+        "    the interval is too wide to tell; so",
+    ]
+
+
+def test_what_is_not_a_number_is_a_dash() -> None:
+    row = as_text([finding(math.nan, math.nan)]).splitlines()[-2]
+    assert row.split()[:5] == ["not", "enough", "data", "–", "–"]
+
+
+def test_no_finding_is_said_too() -> None:
+    assert as_text([]) == "The trainings speak to none of the claims."
+
+
+def test_markdown_is_one_table_whose_names_are_text() -> None:
+    lines = as_markdown([finding(-2, -1, group="folder:/a|b_c, vgg16")]).splitlines()
+    assert len(lines) == 3
+    assert lines[1] == "| " + " | ".join(["---"] * 10) + " |"
+    assert lines[2] == (
+        "| It falls. | SA 3.2, Fig. 2 | folder:/a\\|b\\_c, vgg16 | ρ of it | -1.500 "
+        "| -2.000 to -1.000 | 3 | 3 | holds |  |"
+    )
+
+
+def test_a_name_that_a_terminal_would_obey_is_written_out() -> None:
+    outcomes = trainings(lambda task, noise: {}, data=("folder:/\x1b[2J",), width=(1.0, 2.0, 3.0))
+    found = findings(outcomes)
+    assert found
+    assert "\x1b" not in as_text(found) + as_markdown(found)
