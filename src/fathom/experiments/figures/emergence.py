@@ -1,0 +1,70 @@
+"""How early the last pattern of saturation is there (EP; SA Fig. 11)."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+
+from fathom.experiments.figures.groups import Page, by_width, pages
+from fathom.experiments.figures.networks import left_out
+from fathom.experiments.figures.numbers import pattern, pattern_correlation
+from fathom.experiments.figures.sheet import (
+    Drawing,
+    Entry,
+    band,
+    epoch_axis,
+    sheet,
+    width_colours,
+    width_entries,
+)
+from fathom.experiments.outcome import Outcome
+from fathom.views.plots.canvas import ShownFigure
+
+ALIKE = 0.9
+"""From this correlation on a pattern is said to be there."""
+
+# Of three layers there are six orders: no pattern.
+_LAYERS = 4
+
+
+def drawings(outcomes: Sequence[Outcome], *, title: str) -> Iterator[Drawing]:
+    """Say which figures there are: where a training has two epochs, and layers enough.
+
+    Args:
+        outcomes: The trainings.
+        title: Of the experiment.
+
+    Yields:
+        A figure a page.
+    """
+    shapes = [(each, pattern(each).shape) for each in outcomes]
+    for page in pages(
+        [each for each, (epochs, layers) in shapes if epochs > 1 and layers >= _LAYERS]
+    ):
+        yield page.stem("emergence"), partial(_draw, page, title)
+
+
+def _draw(page: Page, title: str) -> ShownFigure:
+    on = sheet(1, len(page.columns), height=2.7)
+    colour_of = width_colours(page.outcomes)
+    low = 0.0
+    entries: list[Entry] = width_entries(page.family, colour_of)
+    for place, (head, column) in enumerate(page.columns):
+        on.head(place, head)
+        axes = on.grid[0][place]
+        line = axes.axhline(ALIKE, color=on.look.faint, linestyle="--", linewidth=1.0)
+        for width, own in by_width(column).items():
+            rows = [pattern_correlation(pattern(each)) for each in own]
+            low = min(low, *(float(np.fmin.reduce(row, initial=0.0)) for row in rows))
+            colour, sign = colour_of[width]
+            band(axes, rows, colour=colour, marker=sign)
+        epoch_axis(axes, max(len(pattern(each)) for each in column))
+    on.grid[0][0].set_ylim(low - 0.05, 1.05)
+    on.grid[0][0].set_ylabel("rank correlation with the last\nepoch's pattern (Spearman's ρ)")
+    return on.finish(
+        f"How early the order of the layers' saturation is that of the last epoch, on test data"
+        f"{left_out(page)} (line: mean; band: range of the repetitions)",
+        page.outcomes,
+        title=title,
+        entries=[*entries, (line, f"ρ = {ALIKE:g}")],
+    )
