@@ -7,8 +7,9 @@ import numpy as np
 
 from fathom.experiments.figures.groups import Page, by_width, pages
 from fathom.experiments.figures.networks import left_out
-from fathom.experiments.figures.numbers import pattern, pattern_correlation
+from fathom.experiments.figures.numbers import by_layer, pattern_correlation
 from fathom.experiments.figures.sheet import (
+    MEAN_AND_RANGE,
     Drawing,
     Entry,
     band,
@@ -17,14 +18,14 @@ from fathom.experiments.figures.sheet import (
     width_colours,
     width_entries,
 )
-from fathom.experiments.outcome import Outcome
+from fathom.experiments.outcome import Numbers, Outcome
 from fathom.views.plots.canvas import ShownFigure
 
 ALIKE = 0.9
 """From this correlation on a pattern is said to be there."""
 
-# Of three layers there are six orders: no pattern.
-_LAYERS = 4
+# Of five, two neighbours that change places leave a correlation of 0.9.
+_LAYERS = 5
 
 
 def drawings(outcomes: Sequence[Outcome], *, title: str) -> Iterator[Drawing]:
@@ -37,7 +38,7 @@ def drawings(outcomes: Sequence[Outcome], *, title: str) -> Iterator[Drawing]:
     Yields:
         A figure a page.
     """
-    shapes = [(each, pattern(each).shape) for each in outcomes]
+    shapes = [(each, _pattern(each).shape) for each in outcomes]
     for page in pages(
         [each for each, (epochs, layers) in shapes if epochs > 1 and layers >= _LAYERS]
     ):
@@ -54,17 +55,23 @@ def _draw(page: Page, title: str) -> ShownFigure:
         axes = on.grid[0][place]
         line = axes.axhline(ALIKE, color=on.look.faint, linestyle="--", linewidth=1.0)
         for width, own in by_width(column).items():
-            rows = [pattern_correlation(pattern(each)) for each in own]
+            rows = [pattern_correlation(_pattern(each)) for each in own]
             low = min(low, *(float(np.fmin.reduce(row, initial=0.0)) for row in rows))
             colour, sign = colour_of[width]
             band(axes, rows, colour=colour, marker=sign)
-        epoch_axis(axes, max(len(pattern(each)) for each in column))
+        epoch_axis(on, place, max(len(by_layer(each)) for each in column))
     on.grid[0][0].set_ylim(low - 0.05, 1.05)
-    on.grid[0][0].set_ylabel("rank correlation with the last\nepoch's pattern (Spearman's ρ)")
+    on.label(0, "rank correlation with the last epoch's pattern (Spearman's ρ)")
     return on.finish(
-        f"How early the order of the layers' saturation is that of the last epoch, on test data"
-        f"{left_out(page)} (line: mean; band: range of the repetitions)",
+        f"How early the last pattern of saturation over the layers is there, on test data"
+        f"{left_out(page)}",
         page.outcomes,
         title=title,
         entries=[*entries, (line, f"ρ = {ALIKE:g}")],
+        shown=MEAN_AND_RANGE,
     )
+
+
+def _pattern(outcome: Outcome) -> Numbers:
+    # As the average, a pattern is without the output layer, whose width the problem decides.
+    return by_layer(outcome)[:, :-1]

@@ -15,7 +15,7 @@ from fathom.experiments.figures.groups import (
     pages,
 )
 from fathom.experiments.figures.networks import left_out, network_sheet, networks, numbers_above
-from fathom.experiments.figures.numbers import pattern, pattern_places, spread, stacked
+from fathom.experiments.figures.numbers import by_layer, in_sequence, spread, stacked
 from fathom.experiments.figures.sheet import Drawing
 from fathom.experiments.outcome import Outcome
 from fathom.views.look import COLORMAP
@@ -33,7 +33,7 @@ def drawings(outcomes: Sequence[Outcome], *, title: str) -> Iterator[Drawing]:
     Yields:
         A figure a page of the shallowest and the deepest, the narrowest and the widest networks.
     """
-    several = [each for each in outcomes if len(pattern(each)) > 1 and pattern(each).size]
+    several = [each for each in outcomes if len(by_layer(each)) > 1 and by_layer(each).size]
     corners = [each for _, _, own in families(several) for each in _corners(own)]
     for page in pages(corners):
         yield page.stem("evolution"), partial(_draw, page, title)
@@ -41,7 +41,7 @@ def drawings(outcomes: Sequence[Outcome], *, title: str) -> Iterator[Drawing]:
 
 def _corners(outcomes: Sequence[Outcome]) -> list[Outcome]:
     depths = {
-        model: max(len(pattern_places(each)) for each in own)
+        model: max(len(in_sequence(each)) for each in own)
         for model, own in grouped(outcomes, model_of).items()
     }
     models = {min(depths, key=depths.__getitem__), max(depths, key=depths.__getitem__)}
@@ -63,7 +63,7 @@ def _draw(page: Page, title: str) -> ShownFigure:
     on = network_sheet(page, height=1.7, above=1)
     meshes = []
     for axes, own in networks(on, page):
-        means, _, _ = spread(stacked([pattern(each) for each in own]))
+        means, _, _ = spread(stacked([by_layer(each) for each in own]))
         epochs, layers = means.shape
         meshes.append(
             axes.pcolormesh(
@@ -77,7 +77,7 @@ def _draw(page: Page, title: str) -> ShownFigure:
         )
         axes.grid(visible=False)
         numbers_above(on, axes, page, own)
-    most = max(len(pattern(each)) for each in page.outcomes)
+    most = max(len(by_layer(each)) for each in page.outcomes)
     for axes in on.axes:
         axes.set_ylim(0.5, most + 0.5)
         axes.yaxis.set_major_locator(step_ticks(range(1, most + 1)))
@@ -87,8 +87,9 @@ def _draw(page: Page, title: str) -> ShownFigure:
     bar.ax.tick_params(color=on.look.line, labelcolor=on.look.text, labelsize=FONT)
     bar.outline.set_visible(False)
     return on.finish(
-        "Saturation by layer and epoch, on test data (mean of the repetitions)" + left_out(page),
+        "Saturation by layer and epoch, on test data" + left_out(page),
         page.outcomes,
         title=title,
         entries=[],
+        shown="their mean",
     )

@@ -12,7 +12,7 @@ from fathom.experiments.task import Task
 from fathom.views.names import cut
 
 _Key = TypeVar("_Key")
-_MOST = 4
+_MOST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,15 @@ class Family:
 
     @property
     def level(self) -> str:
-        """What stands for the saturation of a whole network."""
-        return f"saturation of {self.focus}" if self.focus else "average saturation"
+        """What stands for the saturation of a whole network, with its unit."""
+        if self.focus:
+            return f"saturation of {self.focus} (share of its width)"
+        return "average saturation (share of the width)"
 
     @property
     def dimension(self) -> str:
         """What stands for the intrinsic dimension of a whole network."""
-        return f"of {self.focus}" if self.focus else "mean over the layers"
+        return f"intrinsic dimension {f'of {self.focus}' if self.focus else '(mean of the layers)'}"
 
     @property
     def width(self) -> str:
@@ -158,7 +160,7 @@ def pages(outcomes: Sequence[Outcome]) -> Iterator[Page]:
         outcomes: The trainings.
 
     Yields:
-        Pages of at most 4 columns.
+        Pages of at most 5 columns.
     """
     for _, family, own in families(outcomes):
         if len(grouped(own, model_of)) > 1:

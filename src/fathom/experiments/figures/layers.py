@@ -11,8 +11,8 @@ from fathom.experiments.figures.networks import (
     numbers_above,
     shade_output,
 )
-from fathom.experiments.figures.numbers import pattern
-from fathom.experiments.figures.sheet import Drawing, Entry, band, sample
+from fathom.experiments.figures.numbers import by_layer
+from fathom.experiments.figures.sheet import MEAN_AND_RANGE, Drawing, Entry, band, sample
 from fathom.experiments.outcome import Outcome
 from fathom.views.plots.canvas import ShownFigure
 
@@ -27,18 +27,18 @@ def drawings(outcomes: Sequence[Outcome], *, title: str) -> Iterator[Drawing]:
     Yields:
         A figure a page.
     """
-    for page in pages([each for each in outcomes if pattern(each).size]):
+    for page in pages([each for each in outcomes if by_layer(each).size]):
         yield page.stem("layers"), partial(_draw, page, title)
 
 
 def _draw(page: Page, title: str) -> ShownFigure:
     on = network_sheet(page, height=1.25, above=1)
     colour = on.look.series[0]
-    entries: list[Entry] = [(sample(colour, marker="o"), "mean; band: range of the repetitions")]
+    entries: list[Entry] = [(sample(colour, marker="o"), "saturation")]
     aside: list[Entry] = []
     for axes, own in networks(on, page):
-        aside = shade_output(on, axes, own)
-        band(axes, [pattern(each)[-1] for each in own], colour=colour, marker="o")
+        aside = shade_output(on, axes, page, own)
+        band(axes, [by_layer(each)[-1] for each in own], colour=colour, marker="o")
         numbers_above(on, axes, page, own)
     for row in range(len(on.grid)):
         on.share(row)
@@ -48,4 +48,5 @@ def _draw(page: Page, title: str) -> ShownFigure:
         page.outcomes,
         title=title,
         entries=entries + aside,
+        shown=MEAN_AND_RANGE,
     )

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from fathom.experiments.figures.groups import Page, by_width
-from fathom.experiments.figures.numbers import last, level, metric, pattern_places, spread
+from fathom.experiments.figures.numbers import in_sequence, last, level, metric, spread
 from fathom.experiments.figures.sheet import Entry, Sheet, sheet
 from fathom.experiments.outcome import Outcome
 from fathom.views.look import WORDS
@@ -17,6 +17,8 @@ from fathom.views.plots.canvas import FONT
 from fathom.views.plots.names import plain, short_names
 from fathom.views.plots.ticks import label_height
 
+# Columns, for which words are short.
+_MANY = 5
 # Points from one upright name to the next.
 _NAME = 1.2 * (FONT - 1)
 
@@ -36,19 +38,24 @@ def network_sheet(page: Page, *, height: float, above: int = 0) -> Sheet:
     widths = by_width(page.outcomes)
     on = sheet(len(widths), len(page.columns), height=height)
     names = [_longest(column) for _, column in page.columns]
-    upright = 0.0
+    rooms = [on.column_points / len(own) for own in names]
+    lengths = [72 * label_height(own) for own in names]
+    flat = all(length + FONT <= room for length, room in zip(lengths, rooms, strict=True))
+    upright = not flat and min(rooms) >= _NAME
     for place, ((head, _), own) in enumerate(zip(page.columns, names, strict=True)):
         on.head(place, head, above=above)
         axes = on.grid[-1][place]
         axes.set_xlim(0.4, len(own) + 0.6)
-        axes.set_xlabel(WORDS["layer"])
-        if on.column_points / len(own) >= _NAME:
+        on.below(place, WORDS["layer"])
+        if upright or flat:
             labels = [plain(name) for name in short_names(own)[0]]
-            axes.set_xticks(np.arange(1, len(own) + 1), labels, rotation=90, fontsize=FONT - 1)
-            upright = max(upright, label_height(own))
+            axes.set_xticks(
+                np.arange(1, len(own) + 1), labels, rotation=0 if flat else 90, fontsize=FONT - 1
+            )
         else:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    on.figure.set_figheight(on.figure.get_figheight() + upright)
+    if upright:
+        on.figure.set_figheight(on.figure.get_figheight() + max(lengths) / 72)
     for row, width in zip(on.grid, widths, strict=True):
         row[0].set_ylabel(page.family.width_words(width))
     return on
@@ -87,9 +94,10 @@ def numbers_above(on: Sheet, axes: Axes, page: Page, own: Sequence[Outcome]) -> 
         own: The repetitions of the network.
     """
     words = []
+    names = ("average", "accuracy") if len(page.columns) < _MANY else ("avg", "acc")
     for name, values in (
-        (page.family.focus or "average", [last(level(each)) for each in own]),
-        ("accuracy", [last(metric(each, "test_accuracy")) for each in own]),
+        (page.family.focus or names[0], [last(level(each)) for each in own]),
+        (names[1], [last(metric(each, "test_accuracy")) for each in own]),
     ):
         mean = float(spread(np.array(values))[0])
         if np.isfinite(mean):
@@ -99,27 +107,29 @@ def numbers_above(on: Sheet, axes: Axes, page: Page, own: Sequence[Outcome]) -> 
     )
 
 
-def shade_output(on: Sheet, axes: Axes, own: Sequence[Outcome]) -> list[Entry]:
+def shade_output(on: Sheet, axes: Axes, page: Page, own: Sequence[Outcome]) -> list[Entry]:
     """Shade the output layer of a network, which no average counts.
 
     Args:
         on: The sheet.
         axes: Of the panel.
+        page: Of the sheet.
         own: The repetitions of the network.
 
     Returns:
         The entry of the legend.
     """
-    place = len(pattern_places(own[0]))
+    place = len(in_sequence(own[0]))
     style: dict[str, Any] = {"color": on.look.line, "alpha": 0.4, "linewidth": 0}
     axes.axvspan(place - 0.5, place + 0.5, zorder=0, **style)
-    return [(Patch(**style), "output layer, not in the average")]
+    words = "output layer" if page.family.focus else "output layer, not in the average"
+    return [(Patch(**style), words)]
 
 
 def left_out(page: Page) -> str:
-    """Say which layers are not shown; "" where all are."""
-    some = any(len(pattern_places(each)) < len(each.layers) for each in page.outcomes)
-    return ", without the convolutions of shortcuts" if some else ""
+    """Return which layers are not shown, in words; "" where all are."""
+    some = any(len(in_sequence(each)) < len(each.layers) for each in page.outcomes)
+    return ", without shortcut convolutions" if some else ""
 
 
 def _inside(on: Sheet) -> dict[str, Any]:
@@ -127,5 +137,5 @@ def _inside(on: Sheet) -> dict[str, Any]:
 
 
 def _longest(outcomes: Sequence[Outcome]) -> list[str]:
-    deepest = max(outcomes, key=lambda each: len(pattern_places(each)))
-    return [deepest.layers[place] for place in pattern_places(deepest)]
+    deepest = max(outcomes, key=lambda each: len(in_sequence(each)))
+    return [deepest.layers[place] for place in in_sequence(deepest)]

@@ -86,20 +86,20 @@ def spread(values: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     return means, np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
 
 
-def pattern_places(outcome: Outcome) -> list[int]:
-    """Return the places of the layers that make a pattern: no shortcut's, which lie beside others.
+def in_sequence(outcome: Outcome) -> list[int]:
+    """Return the places of the layers that follow each other: shortcuts lie beside others.
 
     Args:
         outcome: A training.
 
     Returns:
-        Places in `layers`, in execution order.
+        Places in `layers`, in execution order, the output layer last.
     """
     return [place for place, name in enumerate(outcome.layers) if _SHORTCUT not in name]
 
 
-def pattern(outcome: Outcome) -> Numbers:
-    """Return the saturation of the layers that make a pattern.
+def by_layer(outcome: Outcome) -> Numbers:
+    """Return the saturation of the layers that follow each other.
 
     Args:
         outcome: A training.
@@ -107,31 +107,30 @@ def pattern(outcome: Outcome) -> Numbers:
     Returns:
         (epochs, layers), of the test data.
     """
-    return outcome.saturation["eval"][:, pattern_places(outcome)]
+    return outcome.saturation["eval"][:, in_sequence(outcome)]
 
 
 def pattern_correlation(values: Numbers) -> Numbers:
     """Return how alike the order of the layers is at each epoch and at the last one.
 
-    Spearman's ρ over layers, of those that were measured at both epochs.
-
     Args:
-        values: (epochs, layers).
+        values: (epochs, layers), of saturation.
 
     Returns:
-        (epochs,), in [-1, 1]; nan where fewer than 3 layers were measured, or all are alike.
+        (epochs,), Spearman's ρ over the layers, in [-1, 1]; nan where a layer was not measured, or
+        all are alike.
     """
     rankdata = require("scipy.stats", extra="experiments").rankdata
+    known = np.asarray(np.isfinite(values).all(1))
     found = np.full(len(values), np.nan)
-    for place, row in enumerate(values):
-        known = np.isfinite(row) & np.isfinite(values[-1])
-        if known.sum() < 3:
-            continue
-        ranks = np.array([rankdata(row[known]), rankdata(values[-1][known])])
-        ranks -= ranks.mean(1, keepdims=True)
-        scale = np.sqrt((ranks**2).sum(1).prod())
-        if scale > 0:
-            found[place] = np.clip(ranks.prod(0).sum() / scale, -1.0, 1.0)
+    if not known.any() or not known[-1]:
+        return found
+    ranks = rankdata(values[known], axis=1)
+    ranks -= ranks.mean(1, keepdims=True)
+    products = ranks @ ranks[-1]
+    scales = np.sqrt((ranks**2).sum(1) * products[-1])
+    rho = np.divide(products, scales, out=np.full(len(scales), np.nan), where=scales > 0)
+    found[known] = np.clip(rho, -1.0, 1.0)
     return found
 
 

@@ -14,8 +14,8 @@ from fathom.experiments.figures.networks import (
     networks,
     numbers_above,
 )
-from fathom.experiments.figures.numbers import pattern, pattern_places, spread, stacked
-from fathom.experiments.figures.sheet import Drawing, Entry, Sheet, band, sample
+from fathom.experiments.figures.numbers import by_layer, in_sequence, spread, stacked
+from fathom.experiments.figures.sheet import MEAN_AND_RANGE, Drawing, Entry, Sheet, band, sample
 from fathom.experiments.outcome import Numbers, Outcome
 from fathom.views.plots.canvas import ShownFigure
 
@@ -30,7 +30,7 @@ def drawings(outcomes: Sequence[Outcome], *, title: str) -> Iterator[Drawing]:
     Yields:
         A figure a page.
     """
-    for page in pages([each for each in outcomes if each.probes and pattern(each).size]):
+    for page in pages([each for each in outcomes if each.probes and by_layer(each).size]):
         yield page.stem("probes"), partial(_draw, page, title)
 
 
@@ -43,17 +43,18 @@ def _draw(page: Page, title: str) -> ShownFigure:
         on.share(row)
     on.left("saturation (share of the layer's width),\naccuracy (share of the pictures)")
     return on.finish(
-        f"Saturation by layer and the accuracy of a probe there, after the last epoch, on test data"
-        f"{left_out(page)} (means; whiskers and band: range of the repetitions)",
+        f"Saturation and the accuracy of probes by layer, after the last epoch, on test data"
+        f"{left_out(page)}",
         page.outcomes,
         title=title,
         entries=entries,
+        shown=MEAN_AND_RANGE,
     )
 
 
 def _network(on: Sheet, axes: Axes, own: Sequence[Outcome]) -> list[Entry]:
     bars, accuracies, itself = on.look.series[0], on.look.series[1], on.look.series[2]
-    means, low, high = spread(stacked([pattern(each)[-1] for each in own]))
+    means, low, high = spread(stacked([by_layer(each)[-1] for each in own]))
     places = np.arange(1, len(means) + 1)
     axes.bar(places, means, width=0.75, color=bars, alpha=0.55, linewidth=0)
     axes.vlines(places, low, high, color=bars, linewidth=1.2)
@@ -70,5 +71,5 @@ def _network(on: Sheet, axes: Axes, own: Sequence[Outcome]) -> list[Entry]:
 
 
 def _accuracies(outcome: Outcome) -> Numbers:
-    names = [outcome.layers[place] for place in pattern_places(outcome)]
+    names = [outcome.layers[place] for place in in_sequence(outcome)]
     return np.array([outcome.probes.get(name, np.nan) for name in names])

@@ -16,7 +16,14 @@ from fathom.experiments.figures.groups import (
     problem_of,
 )
 from fathom.experiments.figures.numbers import last, level, metric, stacked
-from fathom.experiments.figures.sheet import Drawing, band, sheet, width_colours, width_entries
+from fathom.experiments.figures.sheet import (
+    MEAN_AND_RANGE,
+    Drawing,
+    band,
+    sheet,
+    width_colours,
+    width_entries,
+)
 from fathom.experiments.outcome import Numbers, Outcome
 from fathom.views.plots.canvas import ShownFigure
 
@@ -58,9 +65,9 @@ def _place(axis: str, outcome: Outcome) -> float:
 
 
 def _draw(page: Page, axis: str, title: str) -> ShownFigure:
-    rows = [(level, f"{page.family.level}\n(share of its width)")]
+    rows = [(level, page.family.level)]
     if not page.family.reconstructs:
-        rows.append((_accuracy, "test accuracy\n(share of the pictures)"))
+        rows.append((_accuracy, "test accuracy (share of the pictures)"))
     on = sheet(len(rows), len(page.columns), height=2.2)
     colour_of = width_colours(page.outcomes)
     for column, (head, trainings) in enumerate(page.columns):
@@ -78,20 +85,21 @@ def _draw(page: Page, axis: str, title: str) -> ShownFigure:
                     places=list(by_place),
                 )
         axes = on.grid[-1][column]
-        axes.set_xlabel(_LABELS[axis])
+        on.below(column, _LABELS[axis])
         axes.xaxis.set_major_locator(
             FixedLocator(sorted({_place(axis, each) for each in trainings}))
         )
         axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     for row, (_, label) in enumerate(rows):
-        on.grid[row][0].set_ylabel(label)
-        on.share(row)
+        on.label(row, label)
+        on.grid[row][0].set_ylim(top=1.02)
+    on.share(0)
     return on.finish(
-        f"Saturation by {_LABELS[axis].partition(' (')[0]} after the last epoch, on test data "
-        "(line: mean; band: range of the repetitions)",
+        f"Saturation by {_LABELS[axis].partition(' (')[0]} after the last epoch, on test data",
         page.outcomes,
         title=title,
         entries=width_entries(page.family, colour_of),
+        shown=MEAN_AND_RANGE,
     )
 
 

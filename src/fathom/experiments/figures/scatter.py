@@ -76,8 +76,8 @@ def _accuracy(family: Family, outcomes: Sequence[Outcome], title: str) -> ShownF
     ]
     if any(lines):
         entries.append((sample(on.look.faint), "least squares, each side"))
-    axes.set_ylabel("test accuracy (share of the pictures)")
-    axes.set_xlabel(f"{family.level} (share of its width)")
+    on.label(0, "test accuracy (share of the pictures)")
+    on.below(0, family.level)
     return on.finish(
         "Saturation and test accuracy after the last epoch, on test data (a dot a training)",
         outcomes,
@@ -88,11 +88,11 @@ def _accuracy(family: Family, outcomes: Sequence[Outcome], title: str) -> ShownF
 
 def _losses(family: Family, outcomes: Sequence[Outcome], title: str) -> ShownFigure:
     on = sheet(1, 2, height=3.2)
-    for axes, part in zip(on.axes, ("train", "test"), strict=True):
-        entries = _dots(on, axes, outcomes, f"{part}_loss")
-        axes.set_xlabel(f"{family.level} (share of its width)")
-        on.head(on.axes.index(axes), f"{part} loss")
-    on.axes[0].set_ylabel(f"loss ({family.loss})")
+    for place, part in enumerate(("train", "test")):
+        entries = _dots(on, on.axes[place], outcomes, f"{part}_loss")
+        on.below(place, family.level)
+        on.head(place, f"{part} loss")
+    on.label(0, f"loss ({family.loss})")
     values = np.concatenate([_points(outcomes, f"{part}_loss")[1] for part in ("train", "test")])
     if values.min() > 0 and values.max() > _RATIO * values.min():
         on.axes[0].set_yscale("log")
@@ -130,7 +130,7 @@ def _dots(on: Sheet, axes: Axes, outcomes: Sequence[Outcome], name: str) -> list
         The entries of the legend.
     """
     models, widths = list(grouped(outcomes, model_of)), list(by_width(outcomes))
-    sizes = dict(zip(widths, np.linspace(3.0, 8.0, len(widths)).tolist(), strict=True))
+    sizes = dict(zip(widths, np.linspace(3.5, 8.5, len(widths)).tolist(), strict=True))
     problems = _problems(outcomes, on.look)
     for own, colour in problems:
         for (model, width), trainings in grouped(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from fathom.experiments.figures.groups import (
     Family,
@@ -26,7 +27,6 @@ from fathom.experiments.outcome import Numbers, Outcome
 from fathom.views.look import LIGHT, Look
 from fathom.views.plots.canvas import FONT, ShownFigure, canvas, legend
 from fathom.views.plots.names import plain
-from fathom.views.plots.ticks import step_ticks
 
 Drawing = tuple[str, Callable[[], ShownFigure]]
 """The stem of a file, and what draws its figure."""
@@ -34,10 +34,13 @@ Drawing = tuple[str, Callable[[], ShownFigure]]
 Entry = tuple[Any, str]
 """An artist of a legend, and what it means."""
 
+MEAN_AND_RANGE = "their mean and range"
+"""How repetitions are drawn, as a line or bars with a band or whiskers."""
+
 WIDTH = 8.4
 """Inches, of a figure that fills a page of the documentation."""
 
-_NARROW = 5.2
+_NARROW = 6.0
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 # Of the figure's points: what a character of the title and of the legend takes.
 _CHARACTER = 0.52
@@ -51,11 +54,13 @@ class Sheet:
         figure: The figure.
         grid: Its axes, by row and column.
         look: Their colours.
+        height: Of a row, in inches.
     """
 
     figure: ShownFigure
     grid: list[list[Axes]]
     look: Look
+    height: float
 
     @property
     def axes(self) -> list[Axes]:
@@ -75,18 +80,25 @@ class Sheet:
             text: What its panels have in common.
             above: Lines that are left free between the words and the axes.
         """
-        size = FONT + 0.5
-        lines = textwrap.wrap(text, max(8, int(self.column_points / size / _CHARACTER)))
         self.grid[0][column].set_title(
-            "\n".join([*map(plain, lines), *[" "] * above]),
+            "\n".join([_in_lines(text, self.column_points), *[" "] * above]),
             loc="left",
-            fontsize=size,
+            fontsize=FONT + 0.5,
             color=self.look.text,
         )
 
     def left(self, text: str) -> None:
         """Write beside all rows what their y axes show."""
-        self.figure.supylabel(text, fontsize=FONT + 0.5, color=self.look.text)
+        self.figure.supylabel(text, ma="center", fontsize=FONT + 0.5, color=self.look.text)
+
+    def label(self, row: int, text: str) -> None:
+        """Write beside a row what its y axes show, in as many lines as its height asks for."""
+        axes = self.grid[row][0]
+        axes.set_ylabel(_in_lines(text, 0.9 * self.height * 72))
+
+    def below(self, column: int, text: str) -> None:
+        """Write below a column what its x axes show."""
+        self.grid[-1][column].set_xlabel(_in_lines(text, self.column_points))
 
     def share(self, row: int) -> None:
         """Let the axes of a row show all of [0, 1]."""
@@ -94,7 +106,13 @@ class Sheet:
             each.set_ylim(-0.02, 1.02)
 
     def finish(
-        self, subject: str, outcomes: Sequence[Outcome], *, title: str, entries: Sequence[Entry]
+        self,
+        subject: str,
+        outcomes: Sequence[Outcome],
+        *,
+        title: str,
+        entries: Sequence[Entry],
+        shown: str = "",
     ) -> ShownFigure:
         """Write the title and the legend.
 
@@ -103,12 +121,16 @@ class Sheet:
             outcomes: The trainings that it is drawn from.
             title: Of the experiment; "" for none.
             entries: Of the legend.
+            shown: What of several repetitions is drawn; "" for each on its own.
 
         Returns:
             The figure, whose axes have taken the room that is left.
         """
         points = self.figure.get_figwidth() * 72
-        facts = f"{data_words(outcomes)} · {repetition_words(outcomes)}"
+        repetitions = repetition_words(outcomes)
+        if shown and repetitions != "1 repetition":
+            repetitions += f": {shown}"
+        facts = f"{data_words(outcomes)} · {repetitions}"
         lines = [
             line
             for text in (subject, facts, title)
@@ -154,7 +176,7 @@ def sheet(rows: int, columns: int, *, height: float, width: float | None = None)
         columns=columns,
         where="figures",
     )
-    return Sheet(figure, grid.tolist(), on.look)
+    return Sheet(figure, grid.tolist(), on.look, height)
 
 
 def colours(count: int, look: Look) -> list[str]:
@@ -217,11 +239,14 @@ def band(
     axes.plot(x, means, color=colour, marker=marker, markersize=3.2, linewidth=1.3)
 
 
-def epoch_axis(axes: Axes, epochs: int) -> None:
-    """Number epochs along the x axis, from 1."""
-    axes.set_xlabel("epoch")
+def epoch_axis(on: Sheet, column: int, epochs: int) -> None:
+    """Number epochs along the x axes of a column, from 1."""
+    on.below(column, "epoch")
+    axes = on.grid[-1][column]
     axes.set_xlim(0.5, epochs + 0.5)
-    axes.xaxis.set_major_locator(step_ticks(range(1, epochs + 1)))
+    axes.xaxis.set_major_locator(
+        MaxNLocator(integer=True, steps=[1, 2, 5, 10], nbins=max(2, int(on.column_points / 22)))
+    )
 
 
 def width_colours(outcomes: Sequence[Outcome]) -> dict[float, tuple[str, str]]:
@@ -249,17 +274,26 @@ def width_entries(family: Family, colour_of: dict[float, tuple[str, str]]) -> li
     ]
 
 
-def width_axis(axes: Axes, widths: Sequence[float], label: str) -> None:
-    """Show widths along the x axis, each as far from its double.
+def width_axis(on: Sheet, column: int, widths: Sequence[float], label: str) -> None:
+    """Show widths along the x axes of a column, each as far from its double.
 
     Args:
-        axes: Whose x axis it is.
+        on: The sheet.
+        column: Of it.
         widths: From narrow to wide.
         label: What a width is.
     """
+    axes = on.grid[-1][column]
     axes.set_xscale("log", base=2)
     axes.set_xlim(widths[0] / 1.4, widths[-1] * 1.4)
     axes.xaxis.set_major_locator(FixedLocator(list(widths[:: -(-len(widths) // 7)])))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: width_text(place)))
-    axes.set_xlabel(label)
+    on.below(column, label)
+
+
+def _in_lines(text: str, points: float) -> str:
+    """Break text where it has no room, before a unit in brackets if there is one."""
+    fit = max(8, int(points / (FONT + 0.5) / _CHARACTER))
+    parts = [text] if len(text) <= fit else re.split(r" (?=\()", text)
+    return "\n".join(plain(line) for part in parts for line in textwrap.wrap(part, fit))

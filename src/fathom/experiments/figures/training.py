@@ -6,6 +6,7 @@ from functools import partial
 from fathom.experiments.figures.groups import Page, by_width, pages
 from fathom.experiments.figures.numbers import level, metric
 from fathom.experiments.figures.sheet import (
+    MEAN_AND_RANGE,
     Drawing,
     band,
     epoch_axis,
@@ -46,15 +47,16 @@ def _draw(page: Page, title: str) -> ShownFigure:
                 )
             ):
                 band(on.grid[row][place], rows, colour=colour, marker=sign)
-        epoch_axis(on.grid[2][place], max(len(level(each)) for each in column))
+        epoch_axis(on, place, max(len(level(each)) for each in column))
     on.share(0)
-    on.grid[0][0].set_ylabel(f"{page.family.level}\n(share of its width)")
+    on.label(0, page.family.level)
     for row, part in ((1, "train"), (2, "test")):
-        on.grid[row][0].set_ylabel(f"{part} loss\n({page.family.loss})")
+        on.label(row, f"{part} loss ({page.family.loss})")
         on.grid[row][0].set_ylim(bottom=0)
     return on.finish(
-        "Saturation on test data, and losses, by epoch (lines: means; bands: repetitions)",
+        "Saturation on test data, and losses, by epoch",
         page.outcomes,
         title=title,
         entries=width_entries(page.family, colour_of),
+        shown=MEAN_AND_RANGE,
     )

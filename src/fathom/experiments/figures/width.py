@@ -71,19 +71,19 @@ def _draw(page: Page, title: str) -> ShownFigure:
                 )
                 means = [float(spread(np.array(some))[0]) for some in dots]
                 axes.plot(list(widths), means, color=colour_of[problem], linewidth=1.3)
-        width_axis(on.grid[1][place], list(by_width(column)), family.width)
-    on.grid[0][0].set_ylabel(f"intrinsic dimension\n({family.dimension})")
+        width_axis(on, place, list(by_width(column)), family.width)
+    on.label(0, family.dimension)
     on.grid[0][0].set_ylim(bottom=0)
-    on.grid[1][0].set_ylabel(f"{family.level}\n(share of its width)")
+    on.label(1, family.level)
     on.share(1)
     entries = [
         (sample(colour_of[problem], marker=marker(place)), problem.label)
         for place, problem in enumerate(problems)
     ]
     return on.finish(
-        "Intrinsic dimension and saturation by width, after the last epoch, on test data "
-        "(dots: repetitions; line: their mean)",
+        "Intrinsic dimension and saturation by width, after the last epoch, on test data",
         page.outcomes,
         title=title,
         entries=entries,
+        shown="each, and their mean",
     )
