@@ -95,7 +95,8 @@ def _draw(page: Page, axis: str, title: str) -> ShownFigure:
         on.grid[row][0].set_ylim(top=1.02)
     on.share(0)
     return on.finish(
-        f"Saturation by {_LABELS[axis].partition(' (')[0]} after the last epoch, on test data",
+        f"{'Saturation' if len(rows) == 1 else 'Saturation and accuracy'} by "
+        f"{_LABELS[axis].partition(' (')[0]} after the last epoch, on test data",
         page.outcomes,
         title=title,
         entries=width_entries(page.family, colour_of),

@@ -15,7 +15,6 @@ from fathom.experiments.figures.groups import (
     grouped,
     model_of,
     problem_of,
-    width_text,
 )
 from fathom.experiments.figures.numbers import last, level, metric
 from fathom.experiments.figures.sheet import (
@@ -68,7 +67,7 @@ def _known(outcomes: Sequence[Outcome], name: str) -> bool:
 def _accuracy(family: Family, outcomes: Sequence[Outcome], title: str) -> ShownFigure:
     on = sheet(1, 1, height=3.6, width=WIDTH)
     (axes,) = on.axes
-    entries = _dots(on, axes, outcomes, "test_accuracy")
+    entries = _dots(on, axes, family, outcomes, "test_accuracy")
     entries.append((_bend(axes, on.look), f"{BEND:.0%} saturation"))
     lines = [
         _fit(axes, *_points(own, "test_accuracy"), colour=colour)
@@ -89,7 +88,7 @@ def _accuracy(family: Family, outcomes: Sequence[Outcome], title: str) -> ShownF
 def _losses(family: Family, outcomes: Sequence[Outcome], title: str) -> ShownFigure:
     on = sheet(1, 2, height=3.2)
     for place, part in enumerate(("train", "test")):
-        entries = _dots(on, on.axes[place], outcomes, f"{part}_loss")
+        entries = _dots(on, on.axes[place], family, outcomes, f"{part}_loss")
         on.below(place, family.level)
         on.head(place, f"{part} loss")
     on.label(0, f"loss ({family.loss})")
@@ -117,12 +116,15 @@ def _problems(outcomes: Sequence[Outcome], look: Look) -> list[tuple[list[Outcom
     return list(zip(found.values(), colours(len(found), look), strict=True))
 
 
-def _dots(on: Sheet, axes: Axes, outcomes: Sequence[Outcome], name: str) -> list[Entry]:
+def _dots(
+    on: Sheet, axes: Axes, family: Family, outcomes: Sequence[Outcome], name: str
+) -> list[Entry]:
     """Draw the trainings of each problem, model and width as dots.
 
     Args:
         on: The sheet.
         axes: Of it.
+        family: Of all networks.
         outcomes: The trainings.
         name: Of the metric along the y axis.
 
@@ -160,7 +162,7 @@ def _dots(on: Sheet, axes: Axes, outcomes: Sequence[Outcome], name: str) -> list
         for width in (widths[0], widths[-1]):
             dot = sample(on.look.faint, marker="o", line=False)
             dot.set_markersize(sizes[width])
-            entries.append((dot, f"width {width_text(width)}"))
+            entries.append((dot, family.width_words(width)))
     return entries
 
 

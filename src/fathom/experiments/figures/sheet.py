@@ -19,6 +19,8 @@ from fathom.experiments.figures.groups import (
     Family,
     by_width,
     data_words,
+    grouped,
+    model_of,
     repetition_words,
     width_text,
 )
@@ -130,7 +132,10 @@ class Sheet:
         repetitions = repetition_words(outcomes)
         if shown and repetitions != "1 repetition":
             repetitions += f": {shown}"
-        facts = f"{data_words(outcomes)} · {repetitions}"
+        models = grouped(outcomes, model_of)
+        # More than one are told apart where they are drawn.
+        only = list(models) if len(models) == 1 else []
+        facts = " · ".join([data_words(outcomes), *only, repetitions])
         lines = [
             line
             for text in (subject, facts, title)
