@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -85,5 +84,3 @@ def killed(
     thread.start()
     yield found
     thread.join()
-
-
