@@ -40,6 +40,16 @@ def curves(axes: Axes) -> list[Numbers]:
     return [ys(line) for line in axes.lines if line.get_linestyle() == "-" and len(ys(line)) > 1]
 
 
+def is_inside(figure: Figure) -> None:
+    figure.draw_without_rendering()
+    assert figure.legends
+    for each in (*figure.legends, *figure.texts, *panels(figure)):
+        box = each.get_tightbbox()
+        assert box is not None
+        assert -1 <= box.x0 <= box.x1 <= figure.bbox.width + 1
+        assert -1 <= box.y0 <= box.y1 <= figure.bbox.height + 1
+
+
 def evaluated(outcome: Outcome) -> Numbers:
     return outcome.saturation["eval"]
 
@@ -355,16 +365,33 @@ def test_many_networks_and_problems_are_told_apart_and_inside_the_figure() -> No
     data = ("_begins-low", "cost $5", "pictures of a very long name " * 3, *"abcdef")
     outcomes = grid(data, ("resnet18", "resnet18-stride1"), (1.0, 0.3), epochs=1)
     figure = drawn(outcomes, "accuracy")
+    is_inside(figure)
     words = legend(figure)
     assert words[:2] == ["_begins-low", r"cost \$5"]
     assert words[9:13] == ["resnet18", "resnet18-stride1", "width 0.3", "width 1"]
     handles = figure.legends[0].legend_handles[:9]
     assert len({each.get_color() for each in handles if each}) == 9  # type: ignore[attr-defined]
+
+
+def test_twenty_widths_are_told_apart_and_inside_the_figure() -> None:
+    widths = [each / 20 for each in range(1, 21)]
+    figure = drawn(grid(model=("vgg11",), width=widths, epochs=2), "emergence-vgg11")
+    assert len(set(legend(figure))) == 21
+    is_inside(figure)
+
+
+def test_losses_of_many_sizes_have_numbers_that_people_read() -> None:
+    small, large = made(epochs=1), made(width=0.5, epochs=1)
+    outcomes = [
+        replace(each, metrics={"train_loss": np.array([loss]), "test_loss": np.array([loss])})
+        for each, loss in ((small, 0.001), (large, 0.5))
+    ]
+    figure = drawn(outcomes, "losses")
     figure.draw_without_rendering()
-    for each in (*figure.legends, *figure.texts, *panels(figure)):
-        box = each.get_window_extent()
-        assert -1 <= box.x0 <= box.x1 <= figure.bbox.width + 1
-        assert -1 <= box.y0 <= box.y1 <= figure.bbox.height + 1
+    axes = panels(figure)[0]
+    assert axes.get_yscale() == "log"
+    ticks = [label.get_text() for label in axes.get_yticklabels()]
+    assert {"0.001", "0.1", "0.5"} <= set(ticks)
 
 
 def test_files_are_whole_and_named_as_their_figures(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from fathom.experiments.figures.groups import Page, by_width
-from fathom.experiments.figures.numbers import in_sequence, last, level, metric, spread
+from fathom.experiments.figures.numbers import by_layer, in_sequence, last, level, metric, spread
 from fathom.experiments.figures.sheet import Entry, Sheet, sheet
 from fathom.experiments.outcome import Outcome
 from fathom.views.look import WORDS
-from fathom.views.plots.canvas import FONT
+from fathom.views.plots.canvas import FONT, message
 from fathom.views.plots.names import plain, short_names
 from fathom.views.plots.ticks import label_height
 
@@ -69,8 +69,8 @@ def networks(on: Sheet, page: Page) -> Iterator[tuple[Axes, list[Outcome]]]:
         page: Of the sheet.
 
     Yields:
-        Axes, and the repetitions of the network that they are of. Axes without a network are
-        hidden, unless they are the ones that name the layers.
+        Axes, and the repetitions of the network that they are of. Axes without a network say
+        so.
     """
     widths = list(by_width(page.outcomes))
     for place, (_, column) in enumerate(page.columns):
@@ -79,9 +79,7 @@ def networks(on: Sheet, page: Page) -> Iterator[tuple[Axes, list[Outcome]]]:
             if width in own:
                 yield row[place], own[width]
             else:
-                row[place].text(
-                    0.5, 0.5, "not trained", transform=row[place].transAxes, **_inside(on)
-                )
+                message(row[place], on.look, "not trained")
 
 
 def numbers_above(on: Sheet, axes: Axes, page: Page, own: Sequence[Outcome]) -> None:
@@ -102,6 +100,8 @@ def numbers_above(on: Sheet, axes: Axes, page: Page, own: Sequence[Outcome]) -> 
         mean = float(spread(np.array(values))[0])
         if np.isfinite(mean):
             words.append(f"{name} {mean:.2f}")
+    if not any(np.isfinite(by_layer(each)[-1]).any() for each in own):
+        message(axes, on.look, "no numbers")
     axes.set_title(
         plain(" · ".join(words)), loc="right", fontsize=FONT - 1, color=on.look.faint, pad=3
     )
@@ -130,10 +130,6 @@ def left_out(page: Page) -> str:
     """Return which layers are not shown, in words; "" where all are."""
     some = any(len(in_sequence(each)) < len(each.layers) for each in page.outcomes)
     return ", without shortcut convolutions" if some else ""
-
-
-def _inside(on: Sheet) -> dict[str, Any]:
-    return {"ha": "center", "va": "center", "color": on.look.faint, "fontsize": FONT}
 
 
 def _longest(outcomes: Sequence[Outcome]) -> list[str]:

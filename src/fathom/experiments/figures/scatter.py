@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
 from fathom.experiments.figures.groups import (
     Family,
@@ -95,6 +96,9 @@ def _losses(family: Family, outcomes: Sequence[Outcome], title: str) -> ShownFig
     values = np.concatenate([_points(outcomes, f"{part}_loss")[1] for part in ("train", "test")])
     if values.min() > 0 and values.max() > _RATIO * values.min():
         on.axes[0].set_yscale("log")
+        on.axes[0].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        on.axes[0].yaxis.set_major_formatter(FormatStrFormatter("%g"))
+        on.axes[0].yaxis.set_minor_locator(NullLocator())
     else:
         on.axes[0].set_ylim(bottom=min(0.0, values.min()))
     return on.finish(

@@ -44,8 +44,10 @@ WIDTH = 8.4
 
 _NARROW = 6.0
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
-# Of the figure's points: what a character of the title and of the legend takes.
+# Of the font's size, what a character takes.
 _CHARACTER = 0.52
+# Characters that a legend's artist and the gaps beside it take.
+_BESIDE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ class Sheet:
             color=self.look.text,
         )
         if entries:
-            longest = max(len(words) for _, words in entries) + 5
+            longest = max(len(words) for _, words in entries) + _BESIDE
             fit = max(1, int(points / (FONT * _CHARACTER * longest)))
             place = {"loc": "outside lower center", "ncols": min(fit, len(entries))}
             legend(self.figure, self.look, entries, **place)
