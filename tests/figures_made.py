@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from fathom.experiments.figures.figures import figures
 from fathom.experiments.outcome import Numbers, Outcome
 from fathom.experiments.task import Task, Training
 
@@ -142,6 +145,36 @@ def unknown(outcome: Outcome) -> Outcome:
         probes=dict.fromkeys(outcome.probes, math.nan),
         model_accuracy=math.nan,
     )
+
+
+def drawn(outcomes: list[Outcome], stem: str) -> Figure:
+    return figures(outcomes)[stem]()
+
+
+def panels(figure: Figure) -> list[Axes]:
+    return [each for each in figure.axes if each.get_label() != "<colorbar>"]
+
+
+def head(figure: Figure) -> str:
+    return str(figure.get_suptitle())
+
+
+def legend(figure: Figure) -> list[str]:
+    return [text.get_text() for each in figure.legends for text in each.get_texts()]
+
+
+def is_inside(figure: Figure) -> None:
+    figure.draw_without_rendering()
+    assert figure.legends
+    for each in (*figure.legends, *figure.texts, *panels(figure)):
+        box = each.get_tightbbox()
+        assert box is not None
+        assert -1 <= box.x0 <= box.x1 <= figure.bbox.width + 1
+        assert -1 <= box.y0 <= box.y1 <= figure.bbox.height + 1
+
+
+def evaluated(outcome: Outcome) -> Numbers:
+    return outcome.saturation["eval"]
 
 
 def _saturation(

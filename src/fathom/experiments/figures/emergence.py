@@ -8,16 +8,8 @@ import numpy as np
 from fathom.experiments.figures.groups import Page, by_width, pages
 from fathom.experiments.figures.networks import left_out
 from fathom.experiments.figures.numbers import by_layer, pattern_correlation
-from fathom.experiments.figures.sheet import (
-    MEAN_AND_RANGE,
-    Drawing,
-    Entry,
-    band,
-    epoch_axis,
-    sheet,
-    width_colours,
-    width_entries,
-)
+from fathom.experiments.figures.sheet import MEAN_AND_RANGE, Drawing, Entry, band, epoch_axis, sheet
+from fathom.experiments.figures.widths import width_colours, width_entries
 from fathom.experiments.outcome import Numbers, Outcome
 from fathom.views.plots.canvas import ShownFigure
 

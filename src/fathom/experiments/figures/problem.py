@@ -16,14 +16,8 @@ from fathom.experiments.figures.groups import (
     problem_of,
 )
 from fathom.experiments.figures.numbers import last, level, metric, stacked
-from fathom.experiments.figures.sheet import (
-    MEAN_AND_RANGE,
-    Drawing,
-    band,
-    sheet,
-    width_colours,
-    width_entries,
-)
+from fathom.experiments.figures.sheet import MEAN_AND_RANGE, Drawing, band, sheet
+from fathom.experiments.figures.widths import width_colours, width_entries
 from fathom.experiments.outcome import Numbers, Outcome
 from fathom.views.plots.canvas import ShownFigure
 

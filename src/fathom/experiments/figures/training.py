@@ -5,15 +5,8 @@ from functools import partial
 
 from fathom.experiments.figures.groups import Page, by_width, pages
 from fathom.experiments.figures.numbers import level, metric
-from fathom.experiments.figures.sheet import (
-    MEAN_AND_RANGE,
-    Drawing,
-    band,
-    epoch_axis,
-    sheet,
-    width_colours,
-    width_entries,
-)
+from fathom.experiments.figures.sheet import MEAN_AND_RANGE, Drawing, band, epoch_axis, sheet
+from fathom.experiments.figures.widths import width_colours, width_entries
 from fathom.experiments.outcome import Outcome
 from fathom.views.plots.canvas import ShownFigure
 

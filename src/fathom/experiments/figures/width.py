@@ -15,14 +15,8 @@ from fathom.experiments.figures.groups import (
     problem_of,
 )
 from fathom.experiments.figures.numbers import dimension, last, level, spread
-from fathom.experiments.figures.sheet import (
-    Drawing,
-    colours,
-    marker,
-    sample,
-    sheet,
-    width_axis,
-)
+from fathom.experiments.figures.sheet import Drawing, colours, marker, sample, sheet
+from fathom.experiments.figures.widths import width_axis
 from fathom.experiments.outcome import Outcome
 from fathom.views.plots.canvas import ShownFigure
 
