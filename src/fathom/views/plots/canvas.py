@@ -146,14 +146,16 @@ def canvas(
     return Canvas(look, tuple(axes), given is None)
 
 
-def legend(axes: Axes, look: Look, entries: Sequence[tuple[Any, str]], **place: Any) -> None:
+def legend(
+    axes: Axes | Figure, look: Look, entries: Sequence[tuple[Any, str]], **place: Any
+) -> None:
     """Add a legend, of which no word is markup.
 
     Args:
-        axes: To which it belongs.
+        axes: To which it belongs; a figure where it is of all axes.
         look: Its colours.
         entries: Artists and what they mean.
-        place: As `Axes.legend` takes it.
+        place: As their `legend` takes it.
     """
     if not entries:
         return
