@@ -126,7 +126,8 @@ def read_json(path: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise ExperimentError(
-            f"experiment: {path} must hold what fathom wrote, got {error}. Remove it, and run again."
+            f"experiment: {path} must hold what fathom wrote, got {error}. Remove it, and run "
+            "again."
         ) from error
     if not isinstance(body, dict):
         raise ExperimentError(

@@ -54,7 +54,8 @@ class Outcome:
         Returns:
             (epochs,), in [0, 1].
         """
-        return self.saturation[phase][:, :-1].mean(1)
+        average: Numbers = self.saturation[phase][:, :-1].mean(1)
+        return average
 
     @property
     def focus(self) -> int | None:
@@ -99,7 +100,7 @@ def _read(path: Path, task: Task, seconds: float) -> Outcome:
         return Outcome(
             task=task,
             layers=tuple(run.layers),
-            widths=tuple(facts[name].width for name in run.layers),
+            widths=tuple(facts[name].width or 0 for name in run.layers),
             saturation={phase: run.statistic("saturation", phase=phase) for phase in _PHASES},
             intrinsic_dimension={
                 phase: run.statistic("intrinsic_dimension", phase=phase) for phase in _PHASES
