@@ -16,7 +16,7 @@ from fathom.experiments.task import Task
 _SHAPE, _CLASSES = (3, 32, 32), 10
 
 
-def seconds_left(tasks: Sequence[Progress], *, workers: int) -> float:
+def seconds_left(tasks: Sequence[Progress]) -> float:
     """Return about how long it takes until nothing runs or waits.
 
     An epoch takes what it took in the repetitions of the same training. Where there is none yet, it
@@ -25,8 +25,7 @@ def seconds_left(tasks: Sequence[Progress], *, workers: int) -> float:
     falls nor begins below 0.
 
     Args:
-        tasks: How far each is.
-        workers: How many are trained at a time where none is running; else that many are.
+        tasks: How far each is; as many as are running are trained at a time, and at least one.
 
     Returns:
         Seconds; nan where no epoch has ended yet. Failed tasks are left out.
@@ -40,7 +39,7 @@ def seconds_left(tasks: Sequence[Progress], *, workers: int) -> float:
     each_left = [(each.task.training.epochs - each.epochs) * pace(each.task) for each in unfinished]
     running = sum(each.state == "running" for each in unfinished)
     # However many work, the longest is done by one.
-    return max(sum(each_left) / (running or workers), *each_left)
+    return max(sum(each_left) / max(running, 1), *each_left)
 
 
 @cache
@@ -71,7 +70,7 @@ def in_words(seconds: float) -> str:
         Such as `45 s`, `8 min` or `3 h 20 min`; a dash where it is nan.
     """
     if math.isnan(seconds):
-        return "–"
+        return "-"
     if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,0 +1,105 @@
+"""`fathom experiment`: the papers' experiments, and the user's own."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fathom.cli.experiment_folder import Name, Out, begun, command_of
+from fathom.cli.experiment_run import run_experiment
+from fathom.cli.experiment_status import status
+from fathom.cli.output import standard_output
+from fathom.errors import ExperimentError
+from fathom.experiments.layout import Layout
+from fathom.experiments.models.build import ARCHITECTURES
+from fathom.experiments.outcome import Outcome, outcomes
+from fathom.experiments.spec import Spec
+from fathom.text import columns, visible
+
+experiment = typer.Typer(rich_markup_mode=None)
+experiment.command("run")(run_experiment)
+experiment.command("status")(status)
+
+
+@experiment.callback(invoke_without_command=True)
+def experiments(context: typer.Context) -> None:
+    """Rerun the papers' experiments, or run your own.
+
+    Example: fathom experiment run dense-width
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@experiment.command("list")
+def list_experiments(
+    data: Annotated[
+        bool, typer.Option("--data", help="List the data sets and the models as well.")
+    ] = False,
+) -> None:
+    """List the experiments that ship with fathom.
+
+    Example: fathom experiment list --data
+    """
+    with standard_output("experiment list"):
+        for spec in Spec.all():
+            typer.echo(f"{spec.name}: {len(spec.tasks())} trainings, {spec.papers}")
+            typer.echo(f"    {spec.title}")
+        typer.echo("\nSA is Shenk et al. 2019, EP Richter et al. 2021.")
+        if data:
+            _list_data()
+
+
+def _list_data() -> None:
+    from fathom.experiments.data.load import described
+
+    typer.echo("\nData sets, for --data:")
+    typer.echo(columns(list(described().items())))
+    typer.echo("\nModels, for --model, and what --width is of each:")
+    rows = [
+        (name, f"units of `{each.focus}`" if each.units else "a share of its own width")
+        for name, each in ARCHITECTURES.items()
+    ]
+    typer.echo(columns(rows))
+
+
+@experiment.command()
+def figures(name: Name = None, out: Out = None) -> None:
+    """Draw the papers' figures from the trainings that are done.
+
+    Example: fathom experiment figures dense-width
+    """
+    layout, found, rest_on = _done(name, out)
+    from fathom.experiments.figures.draw import draw
+
+    for path in draw(found, layout.figures):
+        typer.echo(visible(str(path)))
+    typer.echo(rest_on)
+
+
+@experiment.command()
+def findings(
+    name: Name = None,
+    out: Out = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+) -> None:
+    """State what the papers claim, with its statistic over the trainings that are done.
+
+    Example: fathom experiment findings dense-width
+    """
+    _, found, rest_on = _done(name, out)
+    raise NotImplementedError
+
+
+def _done(name: str | None, out: Path | None) -> tuple[Layout, list[Outcome], str]:
+    """Return the folder, what came of the finished trainings, and on how many that rests."""
+    layout, _, tasks = begun(name, out)
+    found = outcomes(layout, tasks)
+    if not found:
+        raise ExperimentError(
+            f"experiment: {layout.root} must hold a training that is done, got none of "
+            f"{len(tasks)}. See how far they are: {command_of('status', name, out)}"
+        )
+    return layout, found, f"From {len(found)} of {len(tasks)} planned trainings."
