@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from torch import nn
 
 from fathom.errors import ArgumentError, near
+from fathom.experiments.models.autoencoder import small
 from fathom.experiments.models.dense import Dense
+from fathom.experiments.models.resnet import ResNet
+from fathom.experiments.models.vgg import VGG
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +89,17 @@ def build(name: str, *, width: float, classes: int, shape: tuple[int, int, int])
 ARCHITECTURES = {
     "dense": Architecture(
         lambda width, classes, shape: Dense(int(width), classes, shape), units=True, focus="hidden"
+    ),
+    **{f"vgg{depth}": Architecture(partial(VGG, depth)) for depth in (11, 13, 16, 19)},
+    **{f"resnet{depth}": Architecture(partial(ResNet, depth)) for depth in (18, 34)},
+    **{
+        f"resnet{depth}-stride1": Architecture(partial(ResNet, depth, downsample=False))
+        for depth in (18, 34)
+    },
+    "autoencoder": Architecture(
+        lambda width, _, shape: small(int(width), shape),
+        units=True,
+        focus="bottleneck",
+        reconstructs=True,
     ),
 }
