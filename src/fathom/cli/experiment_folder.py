@@ -50,9 +50,11 @@ def layout_of(name: str | None, out: Path | None) -> Layout:
         out: The same.
 
     Raises:
-        ArgumentError: If neither is given, or there is no experiment of this name.
+        ArgumentError: If neither is given, there is no experiment of this name, or `out` is a file.
     """
     if out is not None:
+        if out.exists() and not out.is_dir():
+            raise ArgumentError(f"experiment: --out must be a folder, got the file {out}.")
         return Layout(out)
     if name is None:
         raise ArgumentError(

@@ -28,7 +28,7 @@ from fathom.experiments.training import DEVICES
 from fathom.text import visible
 
 # Looking at the files of all tasks costs something where they lie on another machine.
-_SECONDS_BETWEEN_LOOKS = 5.0
+_SECONDS_BETWEEN_LOOKS = 3.0
 
 
 def run_experiment(
@@ -73,6 +73,11 @@ def run_experiment(
     Example: fathom experiment run dense-width --data digits --epochs 5 --repetitions 2
     """
     choose(device, DEVICES, where="experiment run: --device")
+    if dask is not None and workers is not None:
+        raise ArgumentError(
+            f"experiment run: --workers must not be given with --dask, got {workers}. Start as many "
+            "workers of Dask."
+        )
     axes = {
         axis: values
         for axis, values in (
@@ -88,20 +93,23 @@ def run_experiment(
                 "experiment run: NAME must be given where the experiment is changed, got --out "
                 "alone, which goes on with what the folder holds."
             )
-        tasks = begun(name, out).tasks
+        _, body, tasks = begun(name, out)
+        spec, called = None, body["name"]
     else:
         spec = Spec.find(name).changed(repetitions=repetitions, epochs=epochs, **axes)
-        tasks = _planned(spec, layout)
+        called, tasks = spec.name, spec.tasks()
     left = [task for task in tasks if not layout.done(task).exists()]
+    if dask is None:
+        _refuse_missing(left, data_folder)
+    if spec is not None:
+        _write_plan(spec, layout)
     place = dask or (f"{workers} at a time" if workers else "")
     parts = [
-        f"{len(tasks)} trainings, {len(tasks) - len(left)} done already",
+        f"{called}: {len(tasks)} trainings, {len(tasks) - len(left)} done already",
         visible(str(layout.root)),
         place,
     ]
     typer.echo("; ".join(part for part in parts if part))
-    if dask is None:
-        _refuse_missing(left, data_folder)
     events = run(left, layout, workers=workers, dask=dask, device=device, data_folder=data_folder)
     try:
         _follow(events if left else iter(()), layout, tasks)
@@ -111,9 +119,9 @@ def run_experiment(
     _end(layout, tasks, name, out)
 
 
-def _planned(spec: Spec, layout: Layout) -> list[Task]:
+def _write_plan(spec: Spec, layout: Layout) -> None:
     try:
-        return plan(spec, layout)
+        plan(spec, layout)
     except FathomError:
         raise
     except OSError as error:
@@ -141,7 +149,9 @@ def _follow(events: Iterator[Event], layout: Layout, tasks: Sequence[Task]) -> N
         for event in events:
             _tell(event, layout, tasks, terminal)
         return
-    with Progress(BarColumn(bar_width=20), _Summary(layout, tasks), console=terminal) as shown:
+    with Progress(
+        BarColumn(bar_width=20), _Summary(layout, tasks), console=terminal, transient=True
+    ) as shown:
         bar = shown.add_task("", total=len(tasks))
         shown.update(bar, completed=_done(layout, tasks))
         for event in events:
@@ -156,18 +166,16 @@ class _Summary(ProgressColumn):
     def __init__(self, layout: Layout, tasks: Sequence[Task]):
         super().__init__()
         self._layout, self._tasks = layout, tasks
-        self._looked, self._seen = -1.0, Text("")
-        self._completed = -1.0
+        self._looked, self._seen = -math.inf, Text("")
 
     def render(self, task: Bar) -> Text:
         """Return it as it was a few seconds ago at most."""
-        now = time.monotonic()
-        if self._completed != task.completed or now > self._looked + _SECONDS_BETWEEN_LOOKS:
+        if time.monotonic() > self._looked + _SECONDS_BETWEEN_LOOKS:
             # A file that cannot be read now is told at the end.
             with suppress(FathomError):
                 found = progress(self._layout, self._tasks)
                 self._seen = Text(summary(found))
-            self._looked, self._completed = time.monotonic(), task.completed
+            self._looked = time.monotonic()
         return self._seen
 
 

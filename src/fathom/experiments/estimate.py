@@ -67,12 +67,12 @@ def in_words(seconds: float) -> str:
         seconds: The time.
 
     Returns:
-        Such as `45 s`, `8 min` or `3 h 20 min`; a dash where it is nan.
+        Such as `4.5 s`, `8 min` or `3 h 20 min`; a dash where it is nan.
     """
     if math.isnan(seconds):
         return "-"
     if seconds < 59.5:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     hours, rest = divmod(minutes, 60)
     return f"{hours} h {rest} min" if hours else f"{minutes} min"
