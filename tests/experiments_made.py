@@ -85,5 +85,3 @@ def killed(
     thread.start()
     yield found
     thread.join()
-
-

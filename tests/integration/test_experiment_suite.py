@@ -33,9 +33,7 @@ def _loky_workers() -> list[int]:
     return [] if executor is None else list(executor._processes)
 
 
-def test_a_worker_that_is_killed_costs_nothing_that_was_done(
-    whole: Layout, tmp_path: Path
-) -> None:
+def test_a_worker_that_is_killed_costs_nothing_that_was_done(whole: Layout, tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     with killed(layout, _TASKS, _loky_workers) as pids:
         events = list(run(_TASKS, layout, workers=2))

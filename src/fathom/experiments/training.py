@@ -1,6 +1,7 @@
 """One training: seeded, watched in both phases, and gone on with where it was killed."""
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -146,12 +147,15 @@ def _train(task: Task, layout: Layout, device: torch.device, data_folder: Path |
     state = checkpoints.load(layout.checkpoint(task), model, optimiser)
     train_part, test_part = _on(device, data.train), _on(device, data.test)
     reconstructs = architecture(task.model).reconstructs
+    if not state.epoch:
+        # Of a training that was killed in its first epoch there may be half a run.
+        shutil.rmtree(layout.run(task), ignore_errors=True)
     with watch(
         model,
         layout.run(task),
         conv=task.record.conv,
         budget=None,
-        resume_from=state.epoch + 1,
+        resume_from=state.epoch + 1 if state.epoch else None,
     ) as monitor:
         while state.epoch < task.training.epochs:
             began = time.monotonic()
