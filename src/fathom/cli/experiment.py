@@ -1,6 +1,7 @@
 """`fathom experiment`: the papers' experiments, and the user's own."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +11,14 @@ from fathom.cli.experiment_folder import Name, Out, begun, command_of
 from fathom.cli.experiment_run import run_experiment
 from fathom.cli.experiment_status import status
 from fathom.cli.output import standard_output
-from fathom.errors import ExperimentError
+from fathom.errors import ArgumentError, ExperimentError
+from fathom.experiments.data.load import described
 from fathom.experiments.layout import Layout
 from fathom.experiments.models.build import ARCHITECTURES
 from fathom.experiments.outcome import Outcome, outcomes
 from fathom.experiments.spec import Spec
+from fathom.experiments.task import Task
+from fathom.extras import require
 from fathom.text import columns, visible
 
 experiment = typer.Typer(rich_markup_mode=None)
@@ -52,8 +56,6 @@ def list_experiments(
 
 
 def _list_data() -> None:
-    from fathom.experiments.data.load import described
-
     typer.echo("\nData sets, for --data:")
     typer.echo(columns(list(described().items())))
     typer.echo("\nModels, for --model, and what --width is of each:")
@@ -66,16 +68,24 @@ def _list_data() -> None:
 
 @experiment.command()
 def figures(name: Name = None, out: Out = None) -> None:
-    """Draw the papers' figures from the trainings that are done.
+    """Draw the papers' figures from the trainings that are done, as PNG files.
 
     Example: fathom experiment figures dense-width
     """
-    layout, found, rest_on = _done(name, out)
-    from fathom.experiments.figures.draw import draw
+    layout, body, tasks = begun(name, out)
+    require("matplotlib", extra="experiments")
+    found = _finished(layout, tasks, name, out)
+    from fathom.experiments.figures.figures import draw
 
-    for path in draw(found, layout.figures):
+    try:
+        written = draw(found, layout.figures, title=body["title"])
+    except OSError as error:
+        raise ArgumentError(
+            f"experiment figures: {layout.figures} must be writable, got {error.strerror or error}."
+        ) from error
+    for path in written:
         typer.echo(visible(str(path)))
-    typer.echo(rest_on)
+    typer.echo(_resting(found, tasks))
 
 
 @experiment.command()
@@ -85,21 +95,44 @@ def findings(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
-    """State what the papers claim, with its statistic over the trainings that are done.
+    """State what the papers claim, each with its statistic over the trainings that are done.
 
     Example: fathom experiment findings dense-width
     """
-    _, found, rest_on = _done(name, out)
-    raise NotImplementedError
+    if as_json and markdown:
+        raise ArgumentError("experiment findings: --json must stand alone, got --markdown as well.")
+    layout, body, tasks = begun(name, out)
+    found = _finished(layout, tasks, name, out)
+    from fathom.experiments.findings.claims import findings as stated
+    from fathom.experiments.findings.table import as_markdown, as_text
+
+    read = stated(found)
+    with standard_output("experiment findings"):
+        if as_json:
+            record = {
+                **body,
+                "trainings": len(tasks),
+                "done": len(found),
+                "findings": [each.to_body() for each in read],
+            }
+            typer.echo(json.dumps(record, indent=2))
+        else:
+            typer.echo(as_markdown(read) if markdown else as_text(read))
+            typer.echo(f"\n{_resting(found, tasks)}")
 
 
-def _done(name: str | None, out: Path | None) -> tuple[Layout, list[Outcome], str]:
-    """Return the folder, what came of the finished trainings, and on how many that rests."""
-    layout, _, tasks = begun(name, out)
+def _finished(
+    layout: Layout, tasks: Sequence[Task], name: str | None, out: Path | None
+) -> list[Outcome]:
+    """Return what came of the finished trainings, of which there has to be one."""
     found = outcomes(layout, tasks)
     if not found:
         raise ExperimentError(
             f"experiment: {layout.root} must hold a training that is done, got none of "
             f"{len(tasks)}. See how far they are: {command_of('status', name, out)}"
         )
-    return layout, found, f"From {len(found)} of {len(tasks)} planned trainings."
+    return found
+
+
+def _resting(found: Sequence[Outcome], tasks: Sequence[Task]) -> str:
+    return f"From {len(found)} of {len(tasks)} planned trainings."

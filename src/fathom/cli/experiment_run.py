@@ -63,7 +63,11 @@ def run_experiment(
     ] = None,
     device: Annotated[str, typer.Option(help=f"{', '.join(DEVICES)}.")] = "auto",
     data_folder: Annotated[
-        Path | None, typer.Option(help="Where a data set lies that is not taken from the hub.")
+        Path | None,
+        # A worker of Dask stands in another folder.
+        typer.Option(
+            resolve_path=True, help="Where a data set lies that the hub is not asked for."
+        ),
     ] = None,
 ) -> None:
     """Train what is not done yet; typed again, it goes on where it was.
@@ -75,8 +79,8 @@ def run_experiment(
     choose(device, DEVICES, where="experiment run: --device")
     if dask is not None and workers is not None:
         raise ArgumentError(
-            f"experiment run: --workers must not be given with --dask, got {workers}. Start as many "
-            "workers of Dask."
+            f"experiment run: --workers must not be given with --dask, got {workers}. Start as "
+            "many workers of Dask."
         )
     axes = {
         axis: values
@@ -87,32 +91,35 @@ def run_experiment(
         if values
     }  # fmt: skip
     layout = layout_of(name, out)
-    if name is None:
-        if axes or epochs is not None or repetitions is not None:
-            raise ArgumentError(
-                "experiment run: NAME must be given where the experiment is changed, got --out "
-                "alone, which goes on with what the folder holds."
-            )
-        _, body, tasks = begun(name, out)
-        spec, called = None, body["name"]
-    else:
+    spec = None
+    if name is not None:
         spec = Spec.find(name).changed(repetitions=repetitions, epochs=epochs, **axes)
         called, tasks = spec.name, spec.tasks()
+    elif axes or epochs is not None or repetitions is not None:
+        raise ArgumentError(
+            "experiment run: NAME must be given where the experiment is changed, got --out alone, "
+            "which goes on with what the folder holds."
+        )
+    else:
+        _, body, tasks = begun(name, out)
+        called = body["name"]
     left = [task for task in tasks if not layout.done(task).exists()]
-    if dask is None:
-        _refuse_missing(left, data_folder)
-    if spec is not None:
-        _write_plan(spec, layout)
-    place = dask or (f"{workers} at a time" if workers else "")
-    parts = [
-        f"{called}: {len(tasks)} trainings, {len(tasks) - len(left)} done already",
-        visible(str(layout.root)),
-        place,
-    ]
-    typer.echo("; ".join(part for part in parts if part))
-    events = run(left, layout, workers=workers, dask=dask, device=device, data_folder=data_folder)
     try:
-        _follow(events if left else iter(()), layout, tasks)
+        if dask is None:
+            _refuse_missing(left, data_folder)
+        if spec is not None:
+            _write_plan(spec, layout)
+        parts = [
+            f"{called}: {len(tasks)} trainings, {len(tasks) - len(left)} done already",
+            visible(str(layout.root)),
+            dask or (f"{workers} at a time" if workers else ""),
+        ]
+        typer.echo("; ".join(part for part in parts if part))
+        if left:
+            events = run(
+                left, layout, workers=workers, dask=dask, device=device, data_folder=data_folder
+            )
+            _follow(events, layout, tasks)
     except KeyboardInterrupt:
         typer.echo("Stopped. What was done is kept: the same command goes on.")
         raise typer.Exit(130) from None

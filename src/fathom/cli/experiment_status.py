@@ -12,7 +12,6 @@ from fathom.cli.output import standard_output
 from fathom.experiments.estimate import in_words, seconds_left
 from fathom.experiments.layout import Layout
 from fathom.experiments.status import Cell, Progress, cells, counts, last_line, progress
-from fathom.listing import number_text
 from fathom.text import columns, visible
 from fathom.views.numbers import number
 
@@ -51,11 +50,12 @@ def summary(tasks: Sequence[Progress]) -> str:
         Such as `12 of 50 done, 2 running, 0 failed, about 8 min left`.
     """
     count = counts(tasks)
-    words = f"{count['done']} of {len(tasks)} done, {count['running']} running, {count['failed']} failed"
+    words = f"{count['done']} of {len(tasks)} done"
+    words += f", {count['running']} running, {count['failed']} failed"
     if not count["running"] + count["waiting"]:
         return words
     left = seconds_left(tasks)
-    words += ", time left: -" if math.isnan(left) else f", about {in_words(left)} left"
+    words += ", time left: –" if math.isnan(left) else f", about {in_words(left)} left"
     return words if count["running"] else f"{words} with one at a time"
 
 
@@ -89,7 +89,7 @@ def _table(found: Sequence[Cell]) -> str:
             f"{counts(cell.tasks)['done']}/{len(cell.tasks)}",
             f"{underway} of {task.training.epochs}" if underway else "",
             in_words(cell.seconds),
-            number_text(cell.accuracy, ".3f"),
+            "–" if math.isnan(cell.accuracy) else f"{cell.accuracy:.3f}",
         ))  # fmt: skip
     return columns(rows, right=frozenset({2, 3, 5, 6}))
 

@@ -70,7 +70,7 @@ def in_words(seconds: float) -> str:
         Such as `4.5 s`, `8 min` or `3 h 20 min`; a dash where it is nan.
     """
     if math.isnan(seconds):
-        return "-"
+        return "–"
     if seconds < 59.5:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes = round(seconds / 60)
