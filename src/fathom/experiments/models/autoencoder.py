@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from fathom.errors import ArgumentError
+from fathom.experiments.models.inception import FEATURES, Inception
 
 _CHANNELS = (32, 64, 64)
 _HALVINGS = 2 ** len(_CHANNELS)
@@ -63,6 +64,16 @@ def small(units: int, shape: tuple[int, int, int]) -> Autoencoder:
     features = inputs * (height // _HALVINGS) * (width // _HALVINGS)
     encoder = nn.Sequential(*layers, nn.Flatten())
     return Autoencoder(encoder, features, units, shape, name="autoencoder")
+
+
+def inception(units: int, shape: tuple[int, int, int]) -> Autoencoder:
+    """Return the papers' autoencoder, whose encoder is Inception-v3.
+
+    Args:
+        units: Of the bottleneck.
+        shape: Channels, height and width of a picture; 8 divides the latter two.
+    """
+    return Autoencoder(Inception(shape[0]), FEATURES, units, shape, name="autoencoder-inception")
 
 
 def _decoder(units: int, channels: int, smallest: tuple[int, int]) -> nn.Sequential:

@@ -7,7 +7,7 @@ from functools import partial
 from torch import nn
 
 from fathom.errors import ArgumentError, near
-from fathom.experiments.models.autoencoder import small
+from fathom.experiments.models.autoencoder import inception, small
 from fathom.experiments.models.dense import Dense
 from fathom.experiments.models.resnet import ResNet
 from fathom.experiments.models.vgg import VGG
@@ -40,7 +40,7 @@ class Architecture:
         Raises:
             ArgumentError: If units are not whole, or a share is not in (0, 4].
         """
-        if self.units and not (width >= 1 and width == int(width)):
+        if self.units and not (width >= 1 and width % 1 == 0):
             raise ArgumentError(f"{where}: width must be a whole number of units, got {width!r}.")
         if not self.units and not 0 < width <= 4:
             raise ArgumentError(
@@ -98,6 +98,12 @@ ARCHITECTURES = {
     },
     "autoencoder": Architecture(
         lambda width, _, shape: small(int(width), shape),
+        units=True,
+        focus="bottleneck",
+        reconstructs=True,
+    ),
+    "autoencoder-inception": Architecture(
+        lambda width, _, shape: inception(int(width), shape),
         units=True,
         focus="bottleneck",
         reconstructs=True,
