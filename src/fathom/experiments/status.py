@@ -1,7 +1,7 @@
 """How far an experiment is: read from its files alone, whichever machine works on it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
@@ -139,8 +139,8 @@ def _progress(layout: Layout, task: Task) -> Progress:
             task=task,
             state="done",
             epochs=task.training.epochs,
-            seconds=_number(done, "seconds"),
-            accuracy=_number(done, "test_accuracy"),
+            seconds=float(done["seconds"]),
+            accuracy=float(done.get("test_accuracy", math.nan)),
         )
     so_far = read_json(layout.progress(task)) or {}
     failed = layout.failed(task).exists()
@@ -148,13 +148,8 @@ def _progress(layout: Layout, task: Task) -> Progress:
         task=task,
         state="running" if running else "failed" if failed else "waiting",
         epochs=int(so_far.get("epoch", 0)),
-        seconds=_number(so_far, "seconds"),
+        seconds=float(so_far.get("seconds", 0.0)),
     )
-
-
-def _number(body: Mapping[str, Any], key: str) -> float:
-    value = body.get(key)
-    return math.nan if value is None else float(value)
 
 
 def _mean(values: Sequence[float]) -> float:
