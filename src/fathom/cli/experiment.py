@@ -22,8 +22,6 @@ from fathom.extras import require
 from fathom.text import columns, visible
 
 experiment = typer.Typer(rich_markup_mode=None)
-experiment.command("run")(run_experiment)
-experiment.command("status")(status)
 
 
 @experiment.callback(invoke_without_command=True)
@@ -36,7 +34,6 @@ def experiments(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-@experiment.command("list")
 def list_experiments(
     data: Annotated[
         bool, typer.Option("--data", help="List the data sets and the models as well.")
@@ -66,7 +63,6 @@ def _list_data() -> None:
     typer.echo(columns(rows))
 
 
-@experiment.command()
 def figures(name: Name = None, out: Out = None) -> None:
     """Draw the papers' figures from the trainings that are done, as PNG files.
 
@@ -88,7 +84,6 @@ def figures(name: Name = None, out: Out = None) -> None:
     typer.echo(_resting(found, tasks))
 
 
-@experiment.command()
 def findings(
     name: Name = None,
     out: Out = None,
@@ -136,3 +131,13 @@ def _finished(
 
 def _resting(found: Sequence[Outcome], tasks: Sequence[Task]) -> str:
     return f"From {len(found)} of {len(tasks)} planned trainings."
+
+
+for name, command in (
+    ("list", list_experiments),
+    ("run", run_experiment),
+    ("status", status),
+    ("figures", figures),
+    ("findings", findings),
+):
+    experiment.command(name)(command)

@@ -119,7 +119,7 @@ def run_experiment(
             events = run(
                 left, layout, workers=workers, dask=dask, device=device, data_folder=data_folder
             )
-            _follow(events, layout, tasks)
+            _follow(events, layout, tasks, done=len(tasks) - len(left))
     except KeyboardInterrupt:
         typer.echo("Stopped. What was done is kept: the same command goes on.")
         raise typer.Exit(130) from None
@@ -150,21 +150,22 @@ def _refuse_missing(tasks: Sequence[Task], folder: Path | None) -> None:
         )
 
 
-def _follow(events: Iterator[Event], layout: Layout, tasks: Sequence[Task]) -> None:
+def _follow(events: Iterator[Event], layout: Layout, tasks: Sequence[Task], *, done: int) -> None:
     terminal = console()
     if not terminal.is_terminal:
         for event in events:
-            _tell(event, layout, tasks, terminal)
+            done += event.kind == "done"
+            _tell(event, layout, f"{done} of {len(tasks)}", terminal)
         return
     with Progress(
         BarColumn(bar_width=20), _Summary(layout, tasks), console=terminal, transient=True
     ) as shown:
-        bar = shown.add_task("", total=len(tasks))
-        shown.update(bar, completed=_done(layout, tasks))
+        bar = shown.add_task("", total=len(tasks), completed=done)
         for event in events:
-            if event.kind != "done":
-                _tell(event, layout, tasks, terminal)
-            shown.update(bar, completed=_done(layout, tasks))
+            if event.kind == "done":
+                shown.advance(bar)
+            else:
+                _tell(event, layout, "", terminal)
 
 
 class _Summary(ProgressColumn):
@@ -186,22 +187,17 @@ class _Summary(ProgressColumn):
         return self._seen
 
 
-def _tell(event: Event, layout: Layout, tasks: Sequence[Task], terminal: Console) -> None:
+def _tell(event: Event, layout: Layout, count: str, terminal: Console) -> None:
     """Print a line of what happened; above the bar, where there is one."""
     if event.task is None:
         line = event.text
     elif event.kind == "done":
         (found,) = progress(layout, [event.task])
         accuracy = "" if math.isnan(found.accuracy) else f", test accuracy {found.accuracy:.3f}"
-        took = in_words(found.seconds)
-        line = f"{_done(layout, tasks)} of {len(tasks)}: {event.task.name}, {took}{accuracy}"
+        line = f"{count}: {event.task.name}, {in_words(found.seconds)}{accuracy}"
     else:
         line = f"{event.kind}: {event.task.name}: {event.text}"
     terminal.print(visible(line), markup=False, highlight=False, soft_wrap=True)
-
-
-def _done(layout: Layout, tasks: Sequence[Task]) -> int:
-    return sum(layout.done(task).exists() for task in tasks)
 
 
 def _end(layout: Layout, tasks: Sequence[Task], name: str | None, out: Path | None) -> None:
