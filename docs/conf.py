@@ -36,15 +36,27 @@ def _write_commands(sphinx: Sphinx) -> None:
     """Write the help of every command as a page, so that it is what the command says."""
     group = typer.main.get_command(commands)
     context = typer.Context(group, info_name="fathom")
-    parts = ["# Every command\n", "As `fathom COMMAND --help` prints it.\n"]
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        own = typer.Context(command, parent=context, info_name=name)
-        parts += [f"## fathom {name}\n", f"```text\n{command.get_help(own)}\n```\n"]
+    parts = [
+        "# Every command\n",
+        "As `fathom COMMAND --help` prints it.\n",
+        *_helps(context, group),
+    ]
     page = Path(sphinx.srcdir) / "commands.md"
     text = "\n".join(parts)
     if not page.exists() or page.read_text(encoding="utf-8") != text:
         page.write_text(text, encoding="utf-8")
+
+
+def _helps(context: typer.Context, group: typer.core.TyperGroup) -> list[str]:
+    """Return a section for each command of a group, and after a group those of its own commands."""
+    parts = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        own = typer.Context(command, parent=context, info_name=name)
+        parts += [f"## {own.command_path}\n", f"```text\n{command.get_help(own)}\n```\n"]
+        if hasattr(command, "list_commands"):
+            parts += _helps(own, command)
+    return parts
 
 
 def setup(sphinx: Sphinx) -> None:

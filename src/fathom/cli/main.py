@@ -9,6 +9,7 @@ import typer
 
 from fathom import __version__
 from fathom.cli.demo import demo
+from fathom.cli.experiment import experiment
 from fathom.cli.export import export_run
 from fathom.cli.plot import plot
 from fathom.cli.probe import probe_model
@@ -32,6 +33,7 @@ app.command()(plot)
 app.command("report")(report_runs)
 app.command()(serve)
 app.command("probe")(probe_model)
+app.add_typer(experiment, name="experiment")
 
 
 @app.callback(invoke_without_command=True)

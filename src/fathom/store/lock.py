@@ -42,18 +42,30 @@ def writer_lock(folder: Path) -> FileLock:
 
 
 def is_written(folder: Path) -> bool:
-    """Tell whether a training writes a run now; never, where there is no way to ask (Windows).
+    """Tell whether a training writes a run now.
 
     Args:
         folder: The run's folder, which need not be writable.
 
     Returns:
-        False too of a training that was killed: its lock went with it. False where the lock may not
+        As `is_held` says of its lock.
+    """
+    return is_held(folder / LOCK)
+
+
+def is_held(lock: Path) -> bool:
+    """Tell whether a process holds a lock; never, where there is no way to ask (Windows).
+
+    Args:
+        lock: The file, which need not be there.
+
+    Returns:
+        False too of a process that was killed: its lock went with it. False where the file may not
         be read, and where the file system knows no locks.
     """
     if fcntl is None:
         return False
-    with suppress(OSError), (folder / LOCK).open("rb") as file:
+    with suppress(OSError), lock.open("rb") as file:
         try:
             # Closing the file gives it back.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
