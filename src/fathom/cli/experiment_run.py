@@ -1,6 +1,7 @@
 """`fathom experiment run`."""
 
 import math
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -22,7 +23,7 @@ from fathom.experiments.estimate import in_words
 from fathom.experiments.layout import Layout
 from fathom.experiments.spec import Spec
 from fathom.experiments.status import counts, progress
-from fathom.experiments.suite import Event, plan, run
+from fathom.experiments.suite import Event, plan, run, workers_for
 from fathom.experiments.task import Task
 from fathom.experiments.training import DEVICES
 from fathom.text import visible
@@ -104,6 +105,8 @@ def run_experiment(
         _, body, tasks = begun(name, out)
         called = body["name"]
     left = [task for task in tasks if not layout.done(task).exists()]
+    # A cluster's own scheduler ends a job by it; the workers would outlive this process.
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         if dask is None:
             _refuse_missing(left, data_folder)
@@ -112,9 +115,9 @@ def run_experiment(
         parts = [
             f"{called}: {len(tasks)} trainings, {len(tasks) - len(left)} done already",
             visible(str(layout.root)),
-            dask or (f"{workers} at a time" if workers else ""),
+            dask or f"{workers or workers_for(device)} at a time",
         ]
-        typer.echo("; ".join(part for part in parts if part))
+        typer.echo("; ".join(parts))
         if left:
             events = run(
                 left, layout, workers=workers, dask=dask, device=device, data_folder=data_folder
@@ -123,7 +126,13 @@ def run_experiment(
     except KeyboardInterrupt:
         typer.echo("Stopped. What was done is kept: the same command goes on.")
         raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
     _end(layout, tasks, name, out)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _write_plan(spec: Spec, layout: Layout) -> None:

@@ -3,6 +3,7 @@
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
@@ -10,13 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from fathom.errors import ExperimentError
 from fathom.experiments.layout import Layout, read_json, write_json
 from fathom.experiments.spec import Spec
 from fathom.experiments.task import Task
-from fathom.experiments.training import BusyError, refuse_another, train
+from fathom.experiments.training import BusyError, device_of, refuse_another, train
 from fathom.extras import require
 
 _EXTRA = "experiments"
@@ -122,21 +121,22 @@ def run(
 
     Raises:
         ExperimentError: If workers die again and again with nothing done in between, or the
-            scheduler cannot be reached.
+            scheduler cannot be reached, or has no workers.
+        ArgumentError: If there is no such device.
         MissingExtraError: If joblib, or with `dask` the extra dask, is not installed.
     """
     joblib = require("joblib", extra=_EXTRA)
     layout = Layout(layout.root.resolve())
     left = [task for task in tasks if not layout.done(task).exists()]
     deaths = 0
-    with _backend(dask, workers):
+    with _backend(dask, workers or workers_for(device)), _quiet():
         while left:
             calls = (joblib.delayed(_perform)(task, layout, device, data_folder) for task in left)
             settled = set()
             try:
-                # Longest first would end sooner, but nobody knows which these are.
+                # All at once: a worker of Dask that comes later has something to do too.
                 for event in joblib.Parallel(
-                    return_as="generator_unordered", batch_size=1, pre_dispatch="2 * n_jobs"
+                    return_as="generator_unordered", batch_size=1, pre_dispatch="all"
                 )(calls):
                     settled.add(event.task)
                     yield event
@@ -157,6 +157,21 @@ def run(
                 return
 
 
+def workers_for(device: str) -> int:
+    """Return how many trainings are done at a time where nobody says: one a core, on a GPU one.
+
+    Args:
+        device: As of `train`.
+
+    Raises:
+        ArgumentError: If there is no such device.
+        MissingExtraError: If joblib is not installed.
+    """
+    if device_of(device).type == "cuda":
+        return 1
+    return int(require("joblib", extra=_EXTRA).cpu_count())
+
+
 def _perform(task: Task, layout: Layout, device: str, data_folder: Path | None) -> Event:
     """Train one task in a worker; an error is kept in its folder, as the others shall go on."""
     try:
@@ -172,10 +187,10 @@ def _perform(task: Task, layout: Layout, device: str, data_folder: Path | None) 
 
 
 @contextmanager
-def _backend(dask: str | None, workers: int | None) -> Iterator[None]:
+def _backend(dask: str | None, workers: int) -> Iterator[None]:
     joblib = require("joblib", extra=_EXTRA)
     if dask is None:
-        with joblib.parallel_config(backend="loky", n_jobs=workers or _workers()):
+        with joblib.parallel_config(backend="loky", n_jobs=workers):
             yield
         return
     distributed = require("distributed", extra="dask")
@@ -186,12 +201,22 @@ def _backend(dask: str | None, workers: int | None) -> Iterator[None]:
             f"experiment: --dask must be the address of a scheduler, got {dask!r}: "
             f"{_first_line(error)} Start one: dask scheduler"
         ) from error
-    with client, joblib.parallel_config(backend="dask", client=client):
+    with client:
+        if not client.ncores():
+            raise ExperimentError(
+                f"experiment: --dask must be a scheduler with workers, got {dask!r} with none. "
+                f"Start one, on every machine: dask worker {dask} --nthreads 1"
+            )
+        with joblib.parallel_config(backend="dask", client=client):
+            yield
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out that a worker which holds much memory is replaced: no task is lost by that."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
         yield
-
-
-def _workers() -> int:
-    return 1 if torch.cuda.is_available() else int(require("joblib", extra=_EXTRA).cpu_count())
 
 
 def _died() -> tuple[type[BaseException], ...]:

@@ -29,6 +29,8 @@ from fathom.views.run import open_run
 
 DEVICES = ("auto", "cpu", "cuda")
 _EVAL_BATCH = 256
+# Whoever asks whether a task is trained holds its lock for that moment.
+_PATIENCE, _PAUSE = 0.5, 0.01
 
 
 class BusyError(ExperimentError):
@@ -69,7 +71,7 @@ def train(
         ArgumentError: If the device, the data set or the model cannot be had.
         DataNotFoundError: If the data set cannot be reached.
     """
-    where = _device(device)
+    where = device_of(device)
     layout.folder(task).mkdir(parents=True, exist_ok=True)
     with _alone(task, layout):
         refuse_another(task, layout)
@@ -111,14 +113,16 @@ def refuse_another(task: Task, layout: Layout) -> None:
 def _alone(task: Task, layout: Layout) -> Iterator[None]:
     lock = FileLock(layout.lock(task))
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_PATIENCE, poll_interval=_PAUSE)
     except Timeout as error:
         raise BusyError(
             f"experiment: {task.name} must be trained by one process at a time, got another that "
             "trains it now."
         ) from error
-    with lock:
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -277,7 +281,15 @@ def _on(device: torch.device, images: Images) -> Images:
     return Images(images.pixels.to(device), images.labels.to(device))
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """Return the device of a name.
+
+    Args:
+        name: `auto` for a GPU where there is one, `cpu` or `cuda`.
+
+    Raises:
+        ArgumentError: If there is no such device.
+    """
     choose(name, DEVICES, where="experiment: --device")
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
