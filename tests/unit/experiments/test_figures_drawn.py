@@ -4,7 +4,6 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from drawn import xs, ys
-from fathom.experiments.figures.numbers import pattern_correlation
 from figures_made import drawn, evaluated, grid, head, legend, panels
 
 
@@ -183,11 +182,3 @@ def test_probes_have_bars_of_saturation_and_a_line_of_accuracy() -> None:
         itself = np.mean([each.model_accuracy for each in own])
         np.testing.assert_allclose(ys(axes.lines[1]), [itself, itself])
     assert legend(figure) == ["saturation", "accuracy of a probe", "accuracy of the network itself"]
-
-
-def test_pattern_correlation_has_no_value_where_there_is_no_order() -> None:
-    values = np.array([[1.0, 1, 1], [3, 2, 1], [np.nan, 2, 3], [1, 3, 3], [1, 2, 3]])
-    expected = [np.nan, -1.0, np.nan, spearmanr(values[3], values[4])[0], 1.0]
-    np.testing.assert_allclose(pattern_correlation(values), expected)
-    assert np.isnan(pattern_correlation(values[:3])).all()
-    assert pattern_correlation(values[:0]).shape == (0,)

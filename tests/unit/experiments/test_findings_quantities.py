@@ -7,18 +7,16 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from fathom.experiments.curves import curve, likeness, pattern
 from fathom.experiments.findings.groups import kin
 from fathom.experiments.findings.quantities import (
     ACCURACY,
     DIMENSION,
     FIRST_SATURATION,
     SATURATION,
-    curve,
     emerged,
     late_gain,
     late_saturation,
-    likeness,
-    pattern,
     settled,
     tail,
 )

@@ -5,19 +5,13 @@ from functools import partial
 
 import numpy as np
 
+from fathom.experiments.curves import ALIKE, LEAST_LAYERS, by_layer, likeness, pattern
 from fathom.experiments.figures.groups import Page, by_width, pages
 from fathom.experiments.figures.networks import left_out
-from fathom.experiments.figures.numbers import by_layer, pattern_correlation
 from fathom.experiments.figures.sheet import MEAN_AND_RANGE, Drawing, Entry, band, epoch_axis, sheet
 from fathom.experiments.figures.widths import width_colours, width_entries
-from fathom.experiments.outcome import Numbers, Outcome
+from fathom.experiments.outcome import Outcome
 from fathom.views.plots.canvas import ShownFigure
-
-ALIKE = 0.9
-"""From this correlation on a pattern is said to be there."""
-
-# Of five, two neighbours that change places leave a correlation of 0.9.
-_LAYERS = 5
 
 
 def drawings(outcomes: Sequence[Outcome], *, title: str) -> Iterator[Drawing]:
@@ -30,10 +24,8 @@ def drawings(outcomes: Sequence[Outcome], *, title: str) -> Iterator[Drawing]:
     Yields:
         A figure a page.
     """
-    shapes = [(each, _pattern(each).shape) for each in outcomes]
-    for page in pages(
-        [each for each, (epochs, layers) in shapes if epochs > 1 and layers >= _LAYERS]
-    ):
+    long = [each for each in outcomes if len(by_layer(each)) > 1]
+    for page in pages([each for each in long if len(pattern(each)) >= LEAST_LAYERS]):
         yield page.stem("emergence"), partial(_draw, page, title)
 
 
@@ -47,7 +39,7 @@ def _draw(page: Page, title: str) -> ShownFigure:
         axes = on.grid[0][place]
         line = axes.axhline(ALIKE, color=on.look.faint, linestyle="--", linewidth=1.0)
         for width, own in by_width(column).items():
-            rows = [pattern_correlation(_pattern(each)) for each in own]
+            rows = [likeness(each) for each in own]
             low = min(low, *(float(np.fmin.reduce(row, initial=0.0)) for row in rows))
             colour, sign = colour_of[width]
             band(axes, rows, colour=colour, marker=sign)
@@ -62,8 +54,3 @@ def _draw(page: Page, title: str) -> ShownFigure:
         entries=[*entries, (line, f"ρ = {ALIKE:g}")],
         shown=MEAN_AND_RANGE,
     )
-
-
-def _pattern(outcome: Outcome) -> Numbers:
-    # As the average, a pattern is without the output layer, whose width the problem decides.
-    return by_layer(outcome)[:, :-1]

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 from matplotlib.colors import Normalize
 
+from fathom.experiments.curves import by_layer, in_sequence
 from fathom.experiments.figures.groups import (
     Page,
     by_width,
@@ -15,7 +16,7 @@ from fathom.experiments.figures.groups import (
     pages,
 )
 from fathom.experiments.figures.networks import left_out, network_sheet, networks, numbers_above
-from fathom.experiments.figures.numbers import by_layer, in_sequence, spread, stacked
+from fathom.experiments.figures.numbers import spread, stacked
 from fathom.experiments.figures.sheet import Drawing
 from fathom.experiments.outcome import Outcome
 from fathom.views.look import COLORMAP

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from fathom.experiments.curves import by_layer
 from fathom.experiments.figures.groups import Page, pages
 from fathom.experiments.figures.networks import (
     left_out,
@@ -11,7 +12,6 @@ from fathom.experiments.figures.networks import (
     numbers_above,
     shade_output,
 )
-from fathom.experiments.figures.numbers import by_layer
 from fathom.experiments.figures.sheet import MEAN_AND_RANGE, Drawing, Entry, band, sample
 from fathom.experiments.outcome import Outcome
 from fathom.views.plots.canvas import ShownFigure

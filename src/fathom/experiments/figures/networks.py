@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from fathom.experiments.curves import by_layer, curve, in_sequence, metric
 from fathom.experiments.figures.groups import Page, by_width
-from fathom.experiments.figures.numbers import by_layer, in_sequence, last, level, metric, spread
+from fathom.experiments.figures.numbers import last, spread
 from fathom.experiments.figures.sheet import Entry, Sheet, sheet
 from fathom.experiments.outcome import Outcome
 from fathom.views.look import WORDS
@@ -94,7 +95,7 @@ def numbers_above(on: Sheet, axes: Axes, page: Page, own: Sequence[Outcome]) -> 
     words = []
     names = ("average", "accuracy") if len(page.columns) < _MANY else ("avg", "acc")
     for name, values in (
-        (page.family.focus or names[0], [last(level(each)) for each in own]),
+        (page.family.focus or names[0], [last(curve(each)) for each in own]),
         (names[1], [last(metric(each, "test_accuracy")) for each in own]),
     ):
         mean = float(spread(np.array(values))[0])

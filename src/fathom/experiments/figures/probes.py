@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from fathom.experiments.curves import by_layer, in_sequence
 from fathom.experiments.figures.groups import Page, pages
 from fathom.experiments.figures.networks import (
     left_out,
@@ -14,7 +15,7 @@ from fathom.experiments.figures.networks import (
     networks,
     numbers_above,
 )
-from fathom.experiments.figures.numbers import by_layer, in_sequence, spread, stacked
+from fathom.experiments.figures.numbers import spread, stacked
 from fathom.experiments.figures.sheet import MEAN_AND_RANGE, Drawing, Entry, Sheet, band, sample
 from fathom.experiments.outcome import Numbers, Outcome
 from fathom.views.plots.canvas import ShownFigure

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from matplotlib.ticker import FixedLocator, FormatStrFormatter
 
+from fathom.experiments.curves import curve, metric
 from fathom.experiments.figures.groups import (
     Page,
     by_width,
@@ -15,7 +16,7 @@ from fathom.experiments.figures.groups import (
     paged,
     problem_of,
 )
-from fathom.experiments.figures.numbers import last, level, metric, stacked
+from fathom.experiments.figures.numbers import last, stacked
 from fathom.experiments.figures.sheet import MEAN_AND_RANGE, Drawing, band, sheet
 from fathom.experiments.figures.widths import width_colours, width_entries
 from fathom.experiments.outcome import Numbers, Outcome
@@ -59,7 +60,7 @@ def _place(axis: str, outcome: Outcome) -> float:
 
 
 def _draw(page: Page, axis: str, title: str) -> ShownFigure:
-    rows = [(level, page.family.level)]
+    rows = [(curve, page.family.level)]
     if not page.family.reconstructs:
         rows.append((_accuracy, "test accuracy (share of the pictures)"))
     on = sheet(len(rows), len(page.columns), height=2.2)

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
+from fathom.experiments.curves import curve, metric
 from fathom.experiments.figures.groups import (
     Family,
     by_width,
@@ -17,7 +18,7 @@ from fathom.experiments.figures.groups import (
     model_of,
     problem_of,
 )
-from fathom.experiments.figures.numbers import last, level, metric
+from fathom.experiments.figures.numbers import last
 from fathom.experiments.figures.sheet import (
     WIDTH,
     Drawing,
@@ -60,7 +61,7 @@ def drawings(outcomes: Sequence[Outcome], *, title: str) -> Iterator[Drawing]:
 
 def _known(outcomes: Sequence[Outcome], name: str) -> bool:
     return any(
-        math.isfinite(last(metric(each, name))) and math.isfinite(last(level(each)))
+        math.isfinite(last(metric(each, name))) and math.isfinite(last(curve(each)))
         for each in outcomes
     )
 
@@ -110,7 +111,7 @@ def _losses(family: Family, outcomes: Sequence[Outcome], title: str) -> ShownFig
 
 
 def _points(outcomes: Sequence[Outcome], name: str) -> tuple[Numbers, Numbers]:
-    points = np.array([(last(level(each)), last(metric(each, name))) for each in outcomes])
+    points = np.array([(last(curve(each)), last(metric(each, name))) for each in outcomes])
     x, y = points[np.isfinite(points).all(1)].T
     return x, y
 

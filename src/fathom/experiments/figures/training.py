@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from fathom.experiments.curves import curve, metric
 from fathom.experiments.figures.groups import Page, by_width, pages
-from fathom.experiments.figures.numbers import level, metric
 from fathom.experiments.figures.sheet import MEAN_AND_RANGE, Drawing, band, epoch_axis, sheet
 from fathom.experiments.figures.widths import width_colours, width_entries
 from fathom.experiments.outcome import Outcome
@@ -21,7 +21,7 @@ def drawings(outcomes: Sequence[Outcome], *, title: str) -> Iterator[Drawing]:
     Yields:
         A figure a page.
     """
-    for page in pages([each for each in outcomes if len(level(each)) > 1]):
+    for page in pages([each for each in outcomes if len(curve(each)) > 1]):
         yield page.stem("training"), partial(_draw, page, title)
 
 
@@ -34,13 +34,13 @@ def _draw(page: Page, title: str) -> ShownFigure:
             colour, sign = colour_of[width]
             for row, rows in enumerate(
                 (
-                    [level(each) for each in own],
+                    [curve(each) for each in own],
                     [metric(each, "train_loss") for each in own],
                     [metric(each, "test_loss") for each in own],
                 )
             ):
                 band(on.grid[row][place], rows, colour=colour, marker=sign)
-        epoch_axis(on, place, max(len(level(each)) for each in column))
+        epoch_axis(on, place, max(len(curve(each)) for each in column))
     on.share(0)
     on.label(0, page.family.level)
     for row, part in ((1, "train"), (2, "test")):

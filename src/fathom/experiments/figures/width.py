@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from fathom.experiments.curves import curve, dimension
 from fathom.experiments.figures.groups import (
     Page,
     by_width,
@@ -14,7 +15,7 @@ from fathom.experiments.figures.groups import (
     paged,
     problem_of,
 )
-from fathom.experiments.figures.numbers import dimension, last, level, spread
+from fathom.experiments.figures.numbers import last, spread
 from fathom.experiments.figures.sheet import Drawing, colours, marker, sample, sheet
 from fathom.experiments.figures.widths import width_axis
 from fathom.experiments.outcome import Outcome
@@ -48,7 +49,7 @@ def _draw(page: Page, title: str) -> ShownFigure:
             widths = by_width(own)
             sign = marker(problems.index(problem))
             for axes, number in zip(
-                (row[place] for row in on.grid), (dimension, level), strict=True
+                (row[place] for row in on.grid), (dimension, curve), strict=True
             ):
                 dots = [
                     [last(number(each)) for each in each_width] for each_width in widths.values()

@@ -5,13 +5,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from fathom.experiments.findings.finding import Claim, Finding
 from fathom.experiments.findings.groups import kin, parted, source, tells_classes
 from fathom.experiments.findings.pairs import paired
-from fathom.experiments.findings.quantities import (
-    ACCURACY,
-    CLASSES,
-    CLUTTER,
-    SATURATION,
-    Quantity,
-)
+from fathom.experiments.findings.quantities import ACCURACY, CLASSES, CLUTTER, SATURATION, Quantity
 from fathom.experiments.findings.trend import Trend
 from fathom.experiments.outcome import Outcome
 

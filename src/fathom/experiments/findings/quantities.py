@@ -7,15 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fathom.experiments.curves import ALIKE, curve, metric, pattern
 from fathom.experiments.outcome import Numbers, Outcome
-from fathom.experiments.statistics import rank_correlation
 from fathom.views.findings import TAIL_SHARE
-
-ALIKE = 0.9
-"""From this rank correlation on a pattern is taken as that of the last epoch."""
-
-LEAST_LAYERS = 5
-"""Layers of a pattern: of five, an exchange of neighbours leaves a rank correlation of 0.9."""
 
 SETTLED = 0.1
 """Within this share of its range from its last value a curve is taken as settled."""
@@ -44,23 +38,6 @@ def named(name: str, of: Callable[[Outcome], float]) -> Quantity:
     return Quantity(lambda outcome: name, of)
 
 
-def curve(outcome: Outcome, *, phase: str = "eval") -> Numbers:
-    """Return the saturation by epoch of the layer that the papers look at, else the average.
-
-    Args:
-        outcome: Of a training.
-        phase: `train` or `eval`.
-
-    Returns:
-        (epochs,), in [0, 1].
-    """
-    if outcome.focus is not None:
-        return outcome.saturation[phase][:, outcome.focus]
-    if len(outcome.layers) < 2:
-        return np.full(len(outcome.saturation[phase]), math.nan)
-    return outcome.average_saturation(phase)
-
-
 def curve_name(outcome: Outcome) -> str:
     """Return what `curve` is of.
 
@@ -70,16 +47,6 @@ def curve_name(outcome: Outcome) -> str:
     if outcome.focus is None:
         return "average saturation"
     return f"saturation of {outcome.layers[outcome.focus]}"
-
-
-def pattern(outcome: Outcome) -> NDArray[np.intp]:
-    """Return the places of the layers that follow each other: no shortcut, not the output layer.
-
-    Args:
-        outcome: Of a training.
-    """
-    names = outcome.layers[:-1]
-    return np.array([i for i, name in enumerate(names) if "downsample" not in name], dtype=np.intp)
 
 
 def tail(outcome: Outcome) -> float:
@@ -141,26 +108,6 @@ def late_gain(outcome: Outcome) -> float:
     return after - before
 
 
-def likeness(outcome: Outcome) -> Numbers:
-    """Return the rank correlation over the layers of each epoch's pattern with the last epoch's.
-
-    Args:
-        outcome: Of a training.
-
-    Returns:
-        (epochs,), in [−1, 1]; NaN where a pattern is flat or has a layer without a number.
-    """
-    rows = outcome.saturation["eval"][:, pattern(outcome)]
-    return np.array(
-        [
-            rank_correlation(row, rows[-1]).value
-            if np.isfinite(row).all() and np.isfinite(rows[-1]).all()
-            else math.nan
-            for row in rows
-        ]
-    )
-
-
 def emerged(values: Numbers) -> float:
     """Return the share of a training after which the pattern stays that of the last epoch.
 
@@ -206,16 +153,6 @@ def classes(outcome: Outcome) -> int:
         outcome: Of a training.
     """
     return outcome.widths[-1] if outcome.task.classes is None else outcome.task.classes
-
-
-def metric(outcome: Outcome, name: str) -> Numbers:
-    """Return a metric by epoch; nothing where it was not taken.
-
-    Args:
-        outcome: Of a training.
-        name: Such as `test_accuracy`.
-    """
-    return outcome.metrics.get(name, np.empty(0))
 
 
 def _at_end(mask: NDArray[np.bool_]) -> int:

@@ -2,18 +2,17 @@
 
 from collections.abc import Hashable, Iterator, Sequence
 
+from fathom.experiments.curves import LEAST_LAYERS, pattern
 from fathom.experiments.findings.finding import Claim, Finding
 from fathom.experiments.findings.groups import kin, looks_at_all, parted, problem
 from fathom.experiments.findings.pairs import paired
 from fathom.experiments.findings.quantities import (
     DEPTH,
-    LEAST_LAYERS,
     TAIL,
     WIDTH,
     late_gain,
     late_saturation,
     named,
-    pattern,
 )
 from fathom.experiments.findings.trend import Trend
 from fathom.experiments.findings.widths import alike_but_width

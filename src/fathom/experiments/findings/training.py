@@ -5,20 +5,17 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from fathom.experiments.curves import ALIKE, curve, likeness, metric
 from fathom.experiments.findings.accuracies import network, same_problem
 from fathom.experiments.findings.finding import Claim, Finding
 from fathom.experiments.findings.groups import groups, label, looks_at_all
 from fathom.experiments.findings.quantities import (
-    ALIKE,
     FIRST_SATURATION,
     SATURATION,
     SETTLED,
-    curve,
     curve_name,
     emerged,
     epochs,
-    likeness,
-    metric,
     named,
     settled,
 )
