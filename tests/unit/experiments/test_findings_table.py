@@ -85,7 +85,7 @@ def test_no_finding_is_said_too() -> None:
 def test_markdown_is_one_table_whose_names_are_text() -> None:
     lines = as_markdown([finding(-2, -1, group="folder:/a|b_c, vgg16")]).splitlines()
     assert len(lines) == 3
-    assert lines[1] == "| " + " | ".join(["---"] * 10) + " |"
+    assert lines[1] == "| " + " | ".join(["---"] * 5) + " |"
     assert lines[2] == (
         "| It falls. | SA 3.2, Fig. 2 | folder:/a\\|b\\_c, vgg16 | ρ of it | -1.500 "
         "| -2.000 to -1.000 | 3 | 3 | holds |  |"

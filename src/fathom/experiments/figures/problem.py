@@ -1,6 +1,6 @@
 """Saturation and accuracy over how hard the problem is: its classes or its clutter (EP)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -60,7 +60,7 @@ def _place(axis: str, outcome: Outcome) -> float:
 
 
 def _draw(page: Page, axis: str, title: str) -> ShownFigure:
-    rows = [(curve, page.family.level)]
+    rows: list[tuple[Callable[[Outcome], Numbers], str]] = [(curve, page.family.level)]
     if not page.family.reconstructs:
         rows.append((_accuracy, "test accuracy (share of the pictures)"))
     on = sheet(len(rows), len(page.columns), height=2.2)

@@ -44,24 +44,28 @@ def as_markdown(findings: Sequence[Finding]) -> str:
     Returns:
         Lines without a last newline.
     """
-    head = (
-        "claim", "source", "read on", "statistic", "value", "95% interval", "trainings",
-        "repetitions", "verdict", "note",
-    )  # fmt: skip
+    head = ("claim", "read on", "statistic, 95% interval", "trainings", "verdict")
     rows = [
         (
-            each.claim,
-            each.source,
+            f"{each.claim} ({each.source})",
             each.group,
-            each.statistic,
-            *_cells(each)[1:5],
-            each.verdict,
-            each.note,
+            f"{each.statistic}: {_measured(each)}",
+            f"{each.trainings}, {_repeated(each.repetitions)}",
+            ": ".join(part for part in (each.verdict, each.note) if part),
         )
         for each in findings
     ]
     lines = [head, ("---",) * len(head), *(tuple(map(_escaped, row)) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _measured(finding: Finding) -> str:
+    _, value, interval, *_ = _cells(finding)
+    return f"{value} ({interval})" if math.isfinite(finding.low) else value
+
+
+def _repeated(count: int) -> str:
+    return "once each" if count == 1 else f"{count} of each"
 
 
 def _head(finding: Finding) -> tuple[str, str, str]:
