@@ -15,7 +15,7 @@ class Training:
 
     Attributes:
         epochs: How often it goes through the data.
-        batch: Pictures in a step.
+        batch: Pictures in a step; a step of one would leave batch normalisation no variance.
         learning_rate: Of Adam.
         augment: Whether pictures are cropped at random from a frame of 4 pixels, and mirrored where
             their class allows it.
@@ -30,13 +30,13 @@ class Training:
         """Refuse what is outside its rule.
 
         Raises:
-            ArgumentError: If a number is not positive.
+            ArgumentError: If a number is too small, or is none.
         """
-        for name in ("epochs", "batch"):
+        for name, least in (("epochs", 1), ("batch", 2)):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ArgumentError(
-                    f"training: {name} must be a whole number of at least 1, got {value!r}."
+                    f"training: {name} must be a whole number of at least {least}, got {value!r}."
                 )
         rate = self.learning_rate
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e6:
@@ -79,7 +79,7 @@ class Task:
         model: The name of an architecture.
         width: A share of the architecture's own width; of `dense` and the autoencoders the units
             of the layer that is varied.
-        repetition: From 0; the seed, the split and what else is drawn depend on it.
+        repetition: From 0; the seed depends on it, and which imbalance and photographs are drawn.
         training: How it is trained.
         record: What is recorded.
     """

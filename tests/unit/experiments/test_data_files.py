@@ -135,6 +135,12 @@ def test_pictures_of_any_size_and_mode_become_rgb_of_32(tmp_path: Path) -> None:
     assert (turned[:, :16] == 0).all()
 
 
+def test_a_part_that_save_to_disk_wrote_alone_is_the_train_part(made: Made, tmp_path: Path) -> None:
+    dataset = load(f"folder:{made.disk(tmp_path / 'copy') / 'train'}")
+    assert (len(dataset.train), len(dataset.test)) == (48, 12)
+    assert dataset.classes == tuple(NAMES)
+
+
 @pytest.mark.parametrize("below", ["", "train"])
 def test_a_fifth_is_held_out_where_there_is_no_test_part(
     made: Made, tmp_path: Path, below: str

@@ -1,6 +1,7 @@
 """Trainings of which little can be said are told as such: no warning, no crash."""
 
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -73,6 +74,15 @@ def test_numbers_that_are_not_finite_are_left_out_and_counted() -> None:
     assert {each.trainings for each in found} == {0}
     (wide, _) = [each for each in found if each.claim.startswith("Wider networks are")][::2]
     assert "18 left out, whose numbers are not finite" in wide.note
+
+
+def test_a_comparison_of_problems_counts_what_each_of_them_lacks() -> None:
+    outcomes = everything(model=("vgg11",))
+    outcomes[0] = unknown(outcomes[0])
+    (found,) = [each for each in findings(outcomes) if "harder problem's" in each.claim]
+    lacking = outcomes[0].task.data
+    assert re.search(rf"{lacking} \(\d+ classes\): 1 left out, whose numbers", found.note)
+    assert found.note.count("left out") == 1
 
 
 def test_one_training_without_a_number_does_not_spoil_the_others() -> None:

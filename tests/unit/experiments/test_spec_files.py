@@ -167,6 +167,7 @@ def test_a_change_against_a_rule_is_refused(
         (GRID.replace("[8]", "[8.5]"), r"mine: grid: width must be a whole number of units"),
         (GRID + "[training]\nepoch = 3", r"mine: training: a key must be known, got 'epoch'"),
         (GRID + "[training]\nlearning_rate = 0", r"mine: training: learning_rate must be above 0"),
+        (GRID + "[training]\nbatch = 1", r"mine: training: batch must be .*at least 2, got 1"),
         (GRID + "[record]\nprobes = 1", r"mine: record: probes must be true or false, got 1"),
         (GRID + "[record]\nconv = 'all'", r"mine: record: conv must be one of .*got 'all'"),
     ],

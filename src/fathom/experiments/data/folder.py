@@ -15,10 +15,11 @@ _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", "
 def parts(folder: Path) -> Mapping[str, Any]:
     """Return what a folder holds.
 
-    One that `save_to_disk` wrote; one of train*.parquet and test*.parquet; or one of pictures, as
-    train/CLASS/* and test/CLASS/*, or as CLASS/* alone, with classes in the order of their names.
-    Pictures are listed here and only read by `datasets`, whose own "imagefolder" guesses parts from
-    words in paths and takes brackets in them for patterns.
+    One that `save_to_disk` wrote, of all parts, or of one that is then taken as `train`; one of
+    train*.parquet and test*.parquet; or one of pictures, as train/CLASS/* and test/CLASS/*, or as
+    CLASS/* alone, with classes in the order of their names. Pictures are listed here and only read
+    by `datasets`, whose own "imagefolder" guesses parts from words in paths and takes brackets in
+    them for patterns.
 
     Args:
         folder: Its path.
@@ -40,6 +41,8 @@ def parts(folder: Path) -> Mapping[str, Any]:
         try:
             if (folder / "dataset_dict.json").is_file():
                 found: Mapping[str, Any] = datasets.load_from_disk(str(folder))
+            elif (folder / "state.json").is_file():
+                found = {"train": datasets.load_from_disk(str(folder))}
             else:
                 found = _parquet(folder, datasets) or _pictures(folder, datasets)
         # JSON, Arrow, Parquet and the disk have many classes for what is wrong with a file.

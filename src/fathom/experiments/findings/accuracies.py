@@ -103,7 +103,7 @@ def steeper(outcomes: Sequence[Outcome]) -> Iterator[Finding]:
     for relatives in related:
         of = {problem(each[0]): each for each in parted(relatives, problem)}
         for hard, easy in _pairs(list(of)):
-            (harder, _), (easier, _) = _past(of[hard]), _past(of[easy])
+            (harder, hard_note), (easier, easy_note) = _past(of[hard]), _past(of[easy])
             lacks = _lacks(harder) or _lacks(easier)
             models = ", ".join(dict.fromkeys(each.task.model for each in of[hard] + of[easy]))
             yield _STEEPER.judged(
@@ -112,7 +112,7 @@ def steeper(outcomes: Sequence[Outcome]) -> Iterator[Finding]:
                 group=f"{hard} against {easy}, {models}",
                 statistic=f"difference of the slopes {_PAST}",
                 lacks=lacks,
-                notes=[_chance(hard, easy)],
+                notes=[_chance(hard, easy), _of(hard, hard_note), _of(easy, easy_note)],
             )
 
 
@@ -155,6 +155,10 @@ def _chance(hard: Problem, easy: Problem) -> str:
         return ""
     shares = f"{1 / hard.classes:.0%} and {1 / easy.classes:.0%}"
     return f"guessing is right in {shares}, so that accuracy has further to fall on the harder one"
+
+
+def _of(which: Problem, note: str) -> str:
+    return note and f"{which}: {note}"
 
 
 def _pairs(problems: Sequence[Problem]) -> list[tuple[Problem, Problem]]:
