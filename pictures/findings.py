@@ -58,7 +58,7 @@ def main() -> None:
 
 def _fathom(*arguments: str) -> str:
     """Run a subcommand of `fathom experiment`, and return what it prints."""
-    command = [sys.executable, "-m", "fathom.cli", "experiment", *arguments]
+    command = [str(Path(sys.executable).with_name("fathom")), "experiment", *arguments]
     print(shlex.join(["fathom", "experiment", *arguments]), flush=True)
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 

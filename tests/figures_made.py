@@ -62,7 +62,7 @@ def made(
         repetition=repetition,
         training=Training(epochs=epochs),
     )
-    random = np.random.default_rng(task.seed)
+    random = np.random.default_rng(task.seed())
     names, widths = layers_of(model, width)
     count = classes or _EASIER.get(data, 10)
     narrow = -math.log2(width / _OWN.get(model, 1.0)) / 4

@@ -13,6 +13,7 @@ import torch
 import fathom
 from experiments_made import bits, epochs_done, same, tiny
 from fathom.errors import ArgumentError, ExperimentError
+from fathom.experiments import training
 from fathom.experiments.data.batches import normalised
 from fathom.experiments.data.load import load
 from fathom.experiments.layout import Layout, read_json
@@ -113,6 +114,27 @@ def test_a_training_that_was_killed_ends_with_the_bits_of_one_that_was_not(
     assert not layout.done(task).exists()
     train(task, layout)
     assert same(bits(layout, task), bits(whole, task))
+
+
+def test_every_epoch_has_batches_and_crops_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def told(pixels: torch.Tensor) -> torch.Tensor:
+        seen.append(pixels.clone())
+        return normalised(pixels)
+
+    monkeypatch.setattr(training, "normalised", told)
+    task = tiny(epochs=2)
+    training.train(task, Layout(tmp_path))
+    pictures = len(load("seven-vs-nine").train)
+    batches = -(-pictures // task.training.batch)
+    first, second = seen[:batches], seen[len(seen) // 2 :][:batches]
+    assert sum(map(len, first)) == sum(map(len, second)) == pictures
+    assert not any(ours.equal(theirs) for ours, theirs in zip(first, second, strict=True))
+    held_out = [seen[batches], seen[len(seen) // 2 + batches]]
+    assert held_out[0].equal(held_out[1])
 
 
 def test_nothing_is_trained_twice(whole: Layout) -> None:

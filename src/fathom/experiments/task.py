@@ -115,10 +115,13 @@ class Task:
         """What its repetitions have in common."""
         return self.data, self.classes, self.clutter, self.model, self.width
 
-    @property
-    def seed(self) -> int:
-        """The seed of its weights and batches, of 63 bits: no two tasks have the same."""
-        return int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:8], "big") >> 1
+    def seed(self, epoch: int = 0) -> int:
+        """Return the seed of an epoch, of 32 bits: torch's generators take no more.
+
+        Args:
+            epoch: From 1; 0 for the weights.
+        """
+        return int.from_bytes(hashlib.sha256(f"{self.name} {epoch}".encode()).digest()[:4], "big")
 
     def to_body(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""

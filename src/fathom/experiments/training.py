@@ -143,7 +143,7 @@ def _reproducible(device: torch.device) -> Iterator[None]:
 
 def _train(task: Task, layout: Layout, device: torch.device, data_folder: Path | None) -> None:
     data = _dataset(task.data, task.classes, task.clutter, task.repetition, data_folder)
-    torch.manual_seed(task.seed)
+    torch.manual_seed(task.seed())
     model = build(task.model, width=task.width, classes=len(data.classes), shape=data.shape)
     model.to(device)
     optimiser = torch.optim.Adam(model.parameters(), lr=task.training.learning_rate)
@@ -162,7 +162,7 @@ def _train(task: Task, layout: Layout, device: torch.device, data_folder: Path |
     ) as monitor:
         while state.epoch < task.training.epochs:
             began = time.monotonic()
-            fitted = _epoch(task, model, optimiser, train_part, state.epoch, flips=data.flips)
+            fitted = _epoch(task, model, optimiser, train_part, state.epoch + 1, flips=data.flips)
             judged = _judge(model, test_part, reconstructs=reconstructs)
             # The run has the epoch before the checkpoint says so: killed in between, it is dropped
             # and measured again.
@@ -202,8 +202,8 @@ def _epoch(
     flips: bool,
 ) -> _Score:
     # What an epoch draws depends on its number alone, and not on what was drawn before.
-    generator = torch.Generator().manual_seed(task.seed ^ (epoch + 1) << 32)
-    torch.manual_seed(generator.initial_seed())
+    generator = torch.Generator().manual_seed(task.seed(epoch))
+    torch.manual_seed(task.seed(epoch))
     model.train()
     reconstructs = architecture(task.model).reconstructs
     scores = []

@@ -87,8 +87,8 @@ def test_markdown_is_one_table_whose_names_are_text() -> None:
     assert len(lines) == 3
     assert lines[1] == "| " + " | ".join(["---"] * 5) + " |"
     assert lines[2] == (
-        "| It falls. | SA 3.2, Fig. 2 | folder:/a\\|b\\_c, vgg16 | ρ of it | -1.500 "
-        "| -2.000 to -1.000 | 3 | 3 | holds |  |"
+        "| It falls. (SA 3.2, Fig. 2) | folder:/a\\|b\\_c, vgg16 "
+        "| ρ of it: -1.500 (-2.000 to -1.000) | 3, 3 of each | holds |"
     )
 
 
