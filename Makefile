@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test regimes bench docs pictures check format clean
+.PHONY: help setup demo test regimes bench docs pictures findings check format clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ docs: setup  ## Make the documentation: docs/_build/html/index.html
 
 pictures: setup  ## Draw the pictures of the documentation from a fresh demo; from one that is there: ARGS="--run runs/demo"
 	$(BIN)/python pictures $(ARGS)
+
+findings: setup  ## Run the papers' experiments on the digits (two hours), and write docs/findings.md; runs elsewhere: ARGS="--runs DIR"
+	$(BIN)/python pictures/findings.py $(ARGS)
 
 check: setup  ## Lint, formatting, types, and the order of imports
 	$(BIN)/ruff check .

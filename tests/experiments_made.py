@@ -37,7 +37,7 @@ def tiny(
 
 def bits(layout: Layout, task: Task) -> dict[str, Tensor]:
     """Everything that was recorded of a task, and its weights."""
-    found = dict(torch.load(layout.checkpoint(task), weights_only=True))
+    found = dict(torch.load(layout.weights(task), weights_only=True))
     with fathom.open_run(layout.run(task)) as run:
         for snapshot in run.snapshots():
             for phase in ("train", "eval"):

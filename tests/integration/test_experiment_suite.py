@@ -5,13 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from experiments_made import bits, killed, same, tiny
-from fathom.errors import ExperimentError
-from fathom.experiments.layout import Layout
+from fathom.errors import ArgumentError, ExperimentError
+from fathom.experiments.figures.figures import draw
+from fathom.experiments.findings.claims import findings
+from fathom.experiments.layout import Layout, write_json
+from fathom.experiments.models.build import architecture
+from fathom.experiments.outcome import outcomes
 from fathom.experiments.spec import Spec
 from fathom.experiments.suite import plan, planned, run
+from fathom.experiments.task import Task
 from fathom.experiments.training import train
 
 _TASKS = [tiny(width=width, epochs=20) for width in (8, 16, 32)]
@@ -109,6 +115,44 @@ def test_a_plan_grows_and_keeps_what_is_done(tmp_path: Path) -> None:
     narrow = _spec(tmp_path, 1).changed(width=[16])
     plan(narrow, layout)
     assert planned(layout)[1] == [first[0], *narrow.tasks()]
+
+
+def test_a_plan_keeps_what_another_command_is_at(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "out")
+    first, second = plan(_spec(tmp_path, 1), layout)
+    write_json(layout.asked(first), first.to_body())
+    plan(_spec(tmp_path, 1).changed(width=[16]), layout)
+    assert planned(layout)[1] == [first, second]
+
+
+def test_a_plan_of_another_form_is_told(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    for body in ({"name": "mine"}, {"name": "mine", "tasks": [{"data": "digits"}]}):
+        write_json(layout.plan, body)
+        with pytest.raises(ExperimentError, match=r"experiment.json must hold what fathom wrote"):
+            planned(layout)
+
+
+def test_pictures_of_a_relative_folder_are_refused_on_other_machines(tmp_path: Path) -> None:
+    task = Task(data="folder:here", model="dense", width=8)
+    with pytest.raises(ArgumentError, match="path of folder:here must be absolute"):
+        list(run([task], Layout(tmp_path), dask="tcp://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize("spec", Spec.all(), ids=lambda spec: spec.name)
+def test_every_experiment_runs_in_a_tiny_form(tmp_path: Path, spec: Spec) -> None:
+    layout = Layout(tmp_path)
+    models = sorted({model for grid in spec.grids for model in grid.model})
+    narrow = 8 if architecture(models[0]).units else 0.0625
+    tasks = plan(spec.changed(width=[narrow], epochs=1, repetitions=1), layout)
+    for task in tasks:
+        train(task, layout)
+    found = outcomes(layout, tasks)
+    assert [each.task for each in found] == tasks
+    assert all(np.isfinite(each.saturation["eval"]).all() for each in found)
+    assert all(each.probes for each in found) is (spec.name == "tail")
+    assert {each.verdict for each in findings(found)} <= {"not enough data"}
+    assert draw(found, layout.figures, title=spec.title)
 
 
 def test_a_folder_of_other_trainings_is_refused(tmp_path: Path) -> None:

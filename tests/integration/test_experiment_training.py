@@ -1,10 +1,13 @@
 """One training of an experiment: what it records, that it repeats to the bit, and goes on."""
 
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +16,10 @@ import torch
 import fathom
 from experiments_made import bits, epochs_done, same, tiny
 from fathom.errors import ArgumentError, ExperimentError
-from fathom.experiments import training
+from fathom.experiments import checkpoint, training
 from fathom.experiments.data.batches import normalised
 from fathom.experiments.data.load import load
-from fathom.experiments.layout import Layout, read_json
+from fathom.experiments.layout import Layout, read_json, write_json
 from fathom.experiments.models.build import build
 from fathom.experiments.models.dense import Dense
 from fathom.experiments.outcome import outcomes
@@ -49,7 +52,7 @@ def test_the_last_numbers_are_those_of_the_weights_that_are_kept(whole: Layout) 
     data = load("seven-vs-nine")
     model = build("dense", width=8, classes=2, shape=data.shape)
     assert isinstance(model, Dense)
-    model.load_state_dict(torch.load(whole.checkpoint(_TASK), weights_only=True))
+    model.load_state_dict(torch.load(whole.weights(_TASK), weights_only=True))
     with torch.no_grad():
         pictures = normalised(data.test.pixels)
         logits = model(pictures)
@@ -138,9 +141,9 @@ def test_every_epoch_has_batches_and_crops_of_its_own(
 
 
 def test_nothing_is_trained_twice(whole: Layout) -> None:
-    before = whole.checkpoint(_TASK).stat().st_mtime_ns
+    before = whole.weights(_TASK).stat().st_mtime_ns
     train(_TASK, whole)
-    assert whole.checkpoint(_TASK).stat().st_mtime_ns == before
+    assert whole.weights(_TASK).stat().st_mtime_ns == before
 
 
 def test_the_users_generator_and_flags_stay_as_they_were(tmp_path: Path) -> None:
@@ -164,9 +167,56 @@ def test_two_processes_do_not_train_the_same_task(tmp_path: Path) -> None:
         train(task, layout)
 
 
-def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
+def stopped_at_the_mark(layout: Layout, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train, and end where the mark of a finished task would be written."""
+    real = write_json
+
+    def until_done(path: Path, body: Mapping[str, Any]) -> None:
+        if path == layout.done(task):
+            raise KeyboardInterrupt
+        real(path, body)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "write_json", until_done)
+        with pytest.raises(KeyboardInterrupt):
+            train(task, layout)
+    assert not layout.done(task).exists()
+
+
+def test_a_training_that_ends_before_its_mark_is_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, task = Layout(tmp_path), tiny(epochs=2)
+    stopped_at_the_mark(layout, task, monkeypatch)
+    half = layout.folder(task) / ".checkpoint.pt.half"
+    half.write_bytes(b"half")
+    kept = []
+    monkeypatch.setattr(checkpoint, "save", lambda path, state, *others: kept.append(state))
+    train(task, layout)
+    assert kept == []
+    assert sorted(path.name for path in layout.folder(task).iterdir()) == [
+        "done.json",
+        "lock",
+        "progress.json",
+        "task.json",
+        "weights.pt",
+    ]
+
+
+def test_a_checkpoint_without_its_run_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, task = Layout(tmp_path), tiny(epochs=2)
+    stopped_at_the_mark(layout, task, monkeypatch)
+    weights = bits(layout, task)
+    shutil.rmtree(layout.run(task))
+    train(task, layout)
+    assert same(bits(layout, task), weights)
+
+
+def test_a_damaged_checkpoint_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout, task = Layout(tmp_path), tiny(epochs=1)
-    layout.folder(task).mkdir(parents=True)
+    stopped_at_the_mark(layout, task, monkeypatch)
     layout.checkpoint(task).write_bytes(b"nothing")
     with pytest.raises(ExperimentError, match=r"must be a checkpoint.*Remove it"):
         train(task, layout)

@@ -148,8 +148,9 @@ def _write_plan(spec: Spec, layout: Layout) -> None:
 
 
 def _refuse_missing(tasks: Sequence[Task], folder: Path | None) -> None:
-    """Load each data set once: what cannot be had is told at once, and not by every training."""
-    for task in {task.data: task for task in tasks}.values():
+    """Load each kind of data once: what cannot be had is told at once, not by every training."""
+    kinds = {(task.data, task.classes, task.clutter > 0): task for task in tasks}
+    for task in kinds.values():
         load(
             task.data,
             classes=task.classes,

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -35,15 +34,16 @@ def save(
         model: As it is now.
         optimiser: As it is now.
     """
-    _write(
-        path,
-        {
-            "epoch": checkpoint.epoch,
-            "seconds": checkpoint.seconds,
-            "model": model.state_dict(),
-            "optimiser": optimiser.state_dict(),
-        },
-    )
+    with replaced(path) as unfinished:
+        torch.save(
+            {
+                "epoch": checkpoint.epoch,
+                "seconds": checkpoint.seconds,
+                "model": model.state_dict(),
+                "optimiser": optimiser.state_dict(),
+            },
+            unfinished,
+        )
 
 
 def load(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> Checkpoint:
@@ -74,16 +74,12 @@ def load(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> Chec
         ) from error
 
 
-def keep_weights(path: Path, model: nn.Module) -> None:
-    """Write the weights alone in the place of the checkpoint, which takes three times their bytes.
+def save_weights(path: Path, model: nn.Module) -> None:
+    """Write the weights alone.
 
     Args:
-        path: Of the checkpoint.
+        path: Their file.
         model: At the end of its training.
     """
-    _write(path, model.state_dict())
-
-
-def _write(path: Path, body: dict[str, Any]) -> None:
     with replaced(path) as unfinished:
-        torch.save(body, unfinished)
+        torch.save(model.state_dict(), unfinished)

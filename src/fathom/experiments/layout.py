@@ -80,12 +80,20 @@ class Layout:
         return self.folder(task) / "progress.json"
 
     def checkpoint(self, task: Task) -> Path:
-        """Return the weights, and while it is trained the optimiser's state.
+        """Return where it goes on: weights and the optimiser's state, until it is done.
 
         Args:
             task: Of this experiment.
         """
         return self.folder(task) / "checkpoint.pt"
+
+    def weights(self, task: Task) -> Path:
+        """Return the weights at its end: a state dict.
+
+        Args:
+            task: Of this experiment.
+        """
+        return self.folder(task) / "weights.pt"
 
     def lock(self, task: Task) -> Path:
         """Return the file that is locked by whoever trains it.

@@ -173,8 +173,12 @@ class Spec:
         )
 
     def tasks(self) -> list[Task]:
-        """Return every training once, all first repetitions before the second ones."""
-        found = {}
+        """Return every training once, all first repetitions before the second ones.
+
+        Raises:
+            ArgumentError: If two would have the same name.
+        """
+        found: dict[str, Task] = {}
         for repetition in range(self.repetitions):
             for grid in self.grids:
                 cells = itertools.product(
@@ -191,7 +195,11 @@ class Spec:
                         training=self.training,
                         record=self.record,
                     )
-                    found[task.name] = task
+                    if found.setdefault(task.name, task) != task:
+                        raise ArgumentError(
+                            f"{self.name}: grids must have values that differ in six digits, got "
+                            f"{found[task.name].width!r} and {width!r}, both {task.name}."
+                        )
         return list(found.values())
 
 

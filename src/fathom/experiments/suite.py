@@ -6,17 +6,19 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fathom.errors import ExperimentError
+from filelock import FileLock
+
+from fathom.errors import ArgumentError, ExperimentError
 from fathom.experiments.layout import Layout, read_json, write_json
 from fathom.experiments.spec import Spec
 from fathom.experiments.task import Task
 from fathom.experiments.training import BusyError, device_of, refuse_another, train
 from fathom.extras import require
+from fathom.views.files import replaced
 
 _EXTRA = "experiments"
 _DEATHS = 3
@@ -42,7 +44,7 @@ class Event(NamedTuple):
 
 
 def plan(spec: Spec, layout: Layout) -> list[Task]:
-    """Write down what an experiment is of; tasks that are done already stay in it.
+    """Write down what an experiment is of; tasks that were begun already stay in it.
 
     Args:
         spec: The experiment.
@@ -56,20 +58,29 @@ def plan(spec: Spec, layout: Layout) -> list[Task]:
             another way.
     """
     tasks = spec.tasks()
-    earlier: list[Task] = []
-    if layout.plan.exists():
-        body, earlier = planned(layout)
-        if body.get("name") != spec.name:
-            raise ExperimentError(
-                f"experiment: {layout.root} must hold {spec.name}, got {body.get('name')}. Pass "
-                "another --out."
-            )
-    for task in tasks:
-        refuse_another(task, layout)
-    names = {task.name for task in tasks}
-    kept = [task for task in earlier if task.name not in names and layout.done(task).exists()]
-    body = {key: value for key, value in asdict(spec).items() if key in ("name", "title", "papers")}
-    write_json(layout.plan, {**body, "tasks": [task.to_body() for task in [*kept, *tasks]]})
+    layout.root.mkdir(parents=True, exist_ok=True)
+    with FileLock(layout.root / "lock"):
+        earlier: list[Task] = []
+        if layout.plan.exists():
+            body, earlier = planned(layout)
+            if body.get("name") != spec.name:
+                raise ExperimentError(
+                    f"experiment: {layout.root} must hold {spec.name}, got {body.get('name')}. "
+                    "Pass another --out."
+                )
+        for task in tasks:
+            refuse_another(task, layout)
+        names = {task.name for task in tasks}
+        kept = [task for task in earlier if task.name not in names and layout.asked(task).exists()]
+        write_json(
+            layout.plan,
+            {
+                "name": spec.name,
+                "title": spec.title,
+                "papers": spec.papers,
+                "tasks": [task.to_body() for task in [*kept, *tasks]],
+            },
+        )
     return tasks
 
 
@@ -91,7 +102,13 @@ def planned(layout: Layout) -> tuple[dict[str, Any], list[Task]]:
             f"experiment: {layout.root} must hold an experiment, got none. Run it first: fathom "
             "experiment run NAME; or pass the --out that it was run with."
         )
-    return body, [Task.from_body(each) for each in body.pop("tasks")]
+    try:
+        return body, [Task.from_body(each) for each in body.pop("tasks")]
+    except (KeyError, TypeError) as error:
+        raise ExperimentError(
+            f"experiment: {layout.plan} must hold what fathom wrote, got another form: {error!r}. "
+            "Remove it, and run again."
+        ) from error
 
 
 def run(
@@ -122,11 +139,13 @@ def run(
     Raises:
         ExperimentError: If workers die again and again with nothing done in between, or the
             scheduler cannot be reached, or has no workers.
-        ArgumentError: If there is no such device.
+        ArgumentError: If there is no such device, or with `dask` a folder of pictures is relative.
         MissingExtraError: If joblib, or with `dask` the extra dask, is not installed.
     """
     joblib = require("joblib", extra=_EXTRA)
     layout = Layout(layout.root.resolve())
+    if dask is not None:
+        _refuse_relative(tasks)
     left = [task for task in tasks if not layout.done(task).exists()]
     deaths = 0
     with _backend(dask, workers or workers_for(device)), _quiet():
@@ -180,10 +199,20 @@ def _perform(task: Task, layout: Layout, device: str, data_folder: Path | None) 
     except BusyError as error:
         return Event("busy", task, str(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told and kept
-        layout.failed(task).parent.mkdir(parents=True, exist_ok=True)
-        layout.failed(task).write_text(traceback.format_exc())
+        # A disk that is full takes no traceback either; the event says its last line.
+        with suppress(OSError), replaced(layout.failed(task)) as unfinished:
+            unfinished.write_text(traceback.format_exc())
         return Event("failed", task, f"{type(error).__name__}: {_first_line(error)}")
     return Event("done", task, task.name)
+
+
+def _refuse_relative(tasks: Sequence[Task]) -> None:
+    for name in {task.data for task in tasks if task.data.startswith("folder:")}:
+        if not Path(name.removeprefix("folder:")).is_absolute():
+            raise ArgumentError(
+                f"experiment: with --dask the path of {name} must be absolute, as workers stand in "
+                "folders of their own. Pass the whole path."
+            )
 
 
 @contextmanager

@@ -8,6 +8,9 @@ from typing import Any, Self
 from fathom.errors import ArgumentError, choose
 from fathom.settings import CONV_METHODS
 
+_LONGEST = 60
+"""Letters of a path in a folder's name, which may have 255 bytes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
@@ -97,9 +100,9 @@ class Task:
     def name(self) -> str:
         """Its name among the tasks of an experiment, which can be a folder's."""
         data = "".join(each if each.isalnum() or each in "-_." else "_" for each in self.data)
-        if data != self.data:
-            # Two paths may differ in a sign alone that no folder's name has.
-            data += "-" + hashlib.sha256(self.data.encode()).hexdigest()[:6]
+        if data != self.data or len(data) > _LONGEST:
+            # Two paths may differ in a sign alone that no folder's name has, or at their ends.
+            data = data[-_LONGEST:] + "-" + hashlib.sha256(self.data.encode()).hexdigest()[:6]
         parts = [
             data.lstrip("."),
             "" if self.classes is None else f"{self.classes}-classes",

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from fathom.analysis.probe import probe
 from fathom.attach import watch
-from fathom.errors import ArgumentError, ExperimentError, choose
+from fathom.errors import ArgumentError, ExperimentError, RunNotFoundError, choose
 from fathom.experiments import checkpoint as checkpoints
 from fathom.experiments.checkpoint import Checkpoint
 from fathom.experiments.data.batches import augmented, normalised
@@ -75,6 +75,7 @@ def train(
     layout.folder(task).mkdir(parents=True, exist_ok=True)
     with _alone(task, layout):
         refuse_another(task, layout)
+        _sweep(task, layout)
         if layout.done(task).exists():
             return
         write_json(layout.asked(task), task.to_body())
@@ -147,6 +148,9 @@ def _train(task: Task, layout: Layout, device: torch.device, data_folder: Path |
     model = build(task.model, width=task.width, classes=len(data.classes), shape=data.shape)
     model.to(device)
     optimiser = torch.optim.Adam(model.parameters(), lr=task.training.learning_rate)
+    if not _has_run(task, layout):
+        # The epochs of a checkpoint are nothing without what was recorded of them.
+        layout.checkpoint(task).unlink(missing_ok=True)
     state = checkpoints.load(layout.checkpoint(task), model, optimiser)
     train_part, test_part = _on(device, data.train), _on(device, data.test)
     reconstructs = architecture(task.model).reconstructs
@@ -177,7 +181,7 @@ def _train(task: Task, layout: Layout, device: torch.device, data_folder: Path |
     began = time.monotonic()
     if task.record.probes and not reconstructs:
         _probe(model, layout.run(task), train_part, test_part)
-    checkpoints.keep_weights(layout.checkpoint(task), model)
+    checkpoints.save_weights(layout.weights(task), model)
     with open_run(layout.run(task)) as run:
         last = {name: float(values[-1]) for name, values in run.metrics.items()}
     write_json(
@@ -190,6 +194,23 @@ def _train(task: Task, layout: Layout, device: torch.device, data_folder: Path |
             **last,
         },
     )
+    _sweep(task, layout)
+
+
+def _sweep(task: Task, layout: Layout) -> None:
+    """Remove what a killed process left half written, and the checkpoint of what is done."""
+    for path in layout.folder(task).glob(".*.*"):
+        path.unlink(missing_ok=True)
+    if layout.done(task).exists():
+        layout.checkpoint(task).unlink(missing_ok=True)
+
+
+def _has_run(task: Task, layout: Layout) -> bool:
+    try:
+        open_run(layout.run(task)).close()
+    except RunNotFoundError:
+        return False
+    return True
 
 
 def _epoch(

@@ -184,3 +184,9 @@ def test_an_unknown_name_lists_some_that_there_are(tmp_path: Path) -> None:
         Spec.find("dense")
     with pytest.raises(ArgumentError, match=r"none\.toml must be a file that can be read"):
         Spec.find(str(tmp_path / "none.toml"))
+
+
+def test_two_tasks_of_one_name_are_refused() -> None:
+    spec = Spec.find("vgg-grid").changed(width=[0.1234567, 0.1234568])
+    with pytest.raises(ArgumentError, match=r"differ in six digits, got 0.1234567 and 0.1234568"):
+        spec.tasks()
