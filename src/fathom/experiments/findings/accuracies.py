@@ -5,18 +5,16 @@ from collections.abc import Hashable, Iterator, Sequence
 
 from fathom.experiments.findings.finding import LEAST_REPETITIONS, LEAST_VALUES, Claim, Finding
 from fathom.experiments.findings.groups import (
-    Problem,
     kin,
     label,
     looks_at_all,
-    parted,
-    problem,
     source,
     tells_classes,
 )
 from fathom.experiments.findings.quantities import ACCURACY, SATURATION
 from fathom.experiments.findings.trend import Trend, known
 from fathom.experiments.outcome import Outcome
+from fathom.experiments.problems import Problem, grouped, problem_of
 from fathom.experiments.statistics import Slope, slope, slope_difference
 from fathom.views.findings import HIGH_AVERAGE
 
@@ -49,7 +47,7 @@ def same_problem(outcome: Outcome) -> Hashable:
     Args:
         outcome: Of a training.
     """
-    return problem(outcome), outcome.task.repetition
+    return problem_of(outcome), outcome.task.repetition
 
 
 def _lower(*, looks: bool, source: str) -> Trend:
@@ -75,7 +73,8 @@ def falls(outcomes: Sequence[Outcome]) -> Iterator[Finding]:
     Yields:
         One finding a problem and family.
     """
-    for group in _problems(outcomes):
+    of = grouped(_judged(outcomes), lambda each: (problem_of(each), kin(each).family))
+    for group in of.values():
         high, note = _past(group)
         yield _FALLS.judged(
             _slope(high).estimate,
@@ -99,9 +98,9 @@ def steeper(outcomes: Sequence[Outcome]) -> Iterator[Finding]:
     Yields:
         One finding a pair and family.
     """
-    related = parted(_flat(_problems(outcomes)), lambda each: (source(each), kin(each).family))
-    for relatives in related:
-        of = {problem(each[0]): each for each in parted(relatives, problem)}
+    related = grouped(_judged(outcomes), lambda each: (source(each), kin(each).family))
+    for relatives in related.values():
+        of = grouped(relatives, problem_of)
         for hard, easy in _pairs(list(of)):
             (harder, hard_note), (easier, easy_note) = _past(of[hard]), _past(of[easy])
             lacks = _lacks(harder) or _lacks(easier)
@@ -124,13 +123,8 @@ ACCURACIES = (
 )
 
 
-def _problems(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, ...]]:
-    judged = [each for each in outcomes if looks_at_all(each) and tells_classes(each)]
-    return parted(judged, lambda each: (problem(each), kin(each).family))
-
-
-def _flat(parts: Sequence[Sequence[Outcome]]) -> list[Outcome]:
-    return [each for part in parts for each in part]
+def _judged(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    return [each for each in outcomes if looks_at_all(each) and tells_classes(each)]
 
 
 def _past(group: Sequence[Outcome]) -> tuple[list[Outcome], str]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fathom.experiments.findings.finding import LEAST_VALUES, Claim, Finding
-from fathom.experiments.findings.groups import groups, label, parted
+from fathom.experiments.findings.groups import groups, label
 from fathom.experiments.findings.quantities import Quantity, epochs
 from fathom.experiments.outcome import Outcome
+from fathom.experiments.problems import grouped
 from fathom.experiments.statistics import rank_correlation
 
 
@@ -54,7 +55,7 @@ class Trend:
         # A stratum in which x is the same throughout compares nothing.
         compared = [
             each
-            for stratum in parted(finite, self.within)
+            for stratum in grouped(finite, self.within).values()
             if len({self.x.of(each) for each in stratum}) > 1
             for each in stratum
         ]
