@@ -15,7 +15,7 @@ from fathom.experiments.findings.quantities import ACCURACY, SATURATION
 from fathom.experiments.findings.trend import Trend, known
 from fathom.experiments.outcome import Outcome
 from fathom.experiments.problems import Problem, grouped, problem_of
-from fathom.experiments.statistics import Slope, slope, slope_difference
+from fathom.experiments.statistics import ROUNDED, Slope, slope, slope_difference
 from fathom.views.findings import HIGH_AVERAGE
 
 _PAST = f"past {HIGH_AVERAGE:.0%}"
@@ -103,15 +103,21 @@ def steeper(outcomes: Sequence[Outcome]) -> Iterator[Finding]:
         of = grouped(relatives, problem_of)
         for hard, easy in _pairs(list(of)):
             (harder, hard_note), (easier, easy_note) = _past(of[hard]), _past(of[easy])
-            lacks = _lacks(harder) or _lacks(easier)
+            slopes = _slope(harder), _slope(easier)
+            lacks = [_of(hard, _lacks(harder)), _of(easy, _lacks(easier))]
             models = ", ".join(dict.fromkeys(each.task.model for each in of[hard] + of[easy]))
             yield _STEEPER.judged(
-                slope_difference(_slope(harder), _slope(easier)),
+                slope_difference(*slopes),
                 [*harder, *easier],
                 group=f"{hard} against {easy}, {models}",
                 statistic=f"difference of the slopes {_PAST}",
-                lacks=lacks,
-                notes=[_chance(hard, easy), _of(hard, hard_note), _of(easy, easy_note)],
+                lacks="; ".join(filter(None, lacks)),
+                unless=_rises(slopes[0]),
+                notes=[
+                    _chance(hard, easy),
+                    _of(hard, hard_note),
+                    _of(easy, easy_note),
+                ],
             )
 
 
@@ -133,7 +139,20 @@ def _past(group: Sequence[Outcome]) -> tuple[list[Outcome], str]:
 
 
 def _slope(group: Sequence[Outcome]) -> Slope:
-    return slope([SATURATION.of(each) for each in group], [ACCURACY.of(each) for each in group])
+    return slope(
+        [SATURATION.of(each) for each in group],
+        [ACCURACY.of(each) for each in group],
+        # An accuracy is known to one picture.
+        resolution=max((ROUNDED / max(each.test_pictures, 1) for each in group), default=0.0),
+    )
+
+
+def _rises(harder: Slope) -> str:
+    """Say that the harder problem's accuracy does not fall, so that it cannot fall faster."""
+    value, low, high = harder.estimate
+    if high < 0:
+        return ""
+    return f"the harder problem's own slope is {value:.3f} ({low:.3f} to {high:.3f}), no fall"
 
 
 def _lacks(high: Sequence[Outcome]) -> str:
