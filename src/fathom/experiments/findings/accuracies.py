@@ -12,6 +12,7 @@ from fathom.experiments.findings.groups import (
     tells_classes,
 )
 from fathom.experiments.findings.quantities import ACCURACY, SATURATION
+from fathom.experiments.findings.rows import unequal
 from fathom.experiments.findings.trend import Trend, known
 from fathom.experiments.outcome import Outcome
 from fathom.experiments.problems import Problem, grouped, problem_of
@@ -114,6 +115,7 @@ def steeper(outcomes: Sequence[Outcome]) -> Iterator[Finding]:
                 lacks="; ".join(filter(None, lacks)),
                 unless=_rises(slopes[0]),
                 notes=[
+                    unequal([[*harder, *easier]]),
                     _chance(hard, easy),
                     _of(hard, hard_note),
                     _of(easy, easy_note),

@@ -23,20 +23,23 @@ class Quantity:
     Attributes:
         name: In words, from a training: of which layer it is may depend on that.
         of: The number; NaN where there is none.
+        of_rows: Whether it is read from rows of activations, so that it depends on how many.
     """
 
     name: Callable[[Outcome], str]
     of: Callable[[Outcome], float]
+    of_rows: bool = False
 
 
-def named(name: str, of: Callable[[Outcome], float]) -> Quantity:
+def named(name: str, of: Callable[[Outcome], float], *, of_rows: bool = False) -> Quantity:
     """Return a quantity of one name.
 
     Args:
         name: In words.
         of: The number.
+        of_rows: Whether it is read from rows of activations.
     """
-    return Quantity(lambda outcome: name, of)
+    return Quantity(lambda outcome: name, of, of_rows)
 
 
 def curve_name(outcome: Outcome) -> str:
@@ -166,13 +169,16 @@ WIDTH = named("width", lambda outcome: outcome.task.width)
 DEPTH = named("number of layers", lambda outcome: float(len(pattern(outcome)) + 1))
 CLASSES = named("number of classes", lambda outcome: float(problem_of(outcome).classes))
 CLUTTER = named("clutter", lambda outcome: outcome.task.clutter)
-SATURATION = Quantity(curve_name, lambda outcome: last(curve(outcome)))
+SATURATION = Quantity(curve_name, lambda outcome: last(curve(outcome)), of_rows=True)
 FIRST_SATURATION = Quantity(
     lambda outcome: f"{curve_name(outcome)} after the first epoch",
     lambda outcome: last(curve(outcome)[:1]),
+    of_rows=True,
 )
 DIMENSION = Quantity(
-    lambda outcome: f"intrinsic dimension of {outcome.layers[outcome.focus or 0]}", _dimension
+    lambda outcome: f"intrinsic dimension of {outcome.layers[outcome.focus or 0]}",
+    _dimension,
+    of_rows=True,
 )
 ACCURACY = named("test accuracy", lambda outcome: last(metric(outcome, "test_accuracy")))
-TAIL = named("share of the layers in the tail", tail)
+TAIL = named("share of the layers in the tail", tail, of_rows=True)

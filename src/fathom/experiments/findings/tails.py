@@ -20,7 +20,7 @@ from fathom.experiments.outcome import Outcome
 from fathom.experiments.problems import grouped, problem_of
 
 _STRIDE1 = "-stride1"
-_LATE = named("saturation of the second half of the layers", late_saturation)
+_LATE = named("saturation of the second half of the layers", late_saturation, of_rows=True)
 _GAIN = named("the probes' gain over the second half of the layers", late_gain)
 
 _LOWER = Claim(
