@@ -91,6 +91,8 @@ def made(
         intrinsic_dimension={
             phase: np.ceil(saturation * np.array(widths)) for phase in ("train", "eval")
         },
+        rows_per_width=360 / np.array(widths),
+        test_pictures=360,
         metrics=metrics,
         probes=dict(zip(names, (own * rise).tolist(), strict=True)) if probes else {},
         model_accuracy=own,

@@ -52,6 +52,7 @@ def made(
     accuracy: float = 0.9,
     dimension: float = 5.0,
     probes: Mapping[str, float] | None = None,
+    pictures: int = 400,
 ) -> Outcome:
     """A training.
 
@@ -66,6 +67,7 @@ def made(
         accuracy: In the last epoch on test data.
         dimension: The intrinsic dimension of all layers in the last epoch on test data.
         probes: The accuracy of some layers.
+        pictures: Of the test data, each a row of every layer.
     """
     names = layers_of(task.model)
     count, length = len(names), task.training.epochs
@@ -93,10 +95,13 @@ def made(
             "test_accuracy": np.append(np.linspace(0.1, 0.5, length - 1), accuracy),
         }
     pair = task.data in ("seven-vs-nine", "cat-vs-dog")
+    widths = (20,) * (count - 1) + (task.classes or (2 if pair else 10),)
     return Outcome(
         task=task,
         layers=names,
-        widths=(20,) * (count - 1) + (task.classes or (2 if pair else 10),),
+        widths=widths,
+        rows_per_width=pictures / np.array(widths),
+        test_pictures=pictures,
         saturation={"eval": on_test, "train": while_training[:, None] * shape},
         intrinsic_dimension={"eval": dimensions, "train": np.full((length, count), math.nan)},
         metrics=metrics,

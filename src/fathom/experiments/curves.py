@@ -54,6 +54,18 @@ def metric(outcome: Outcome, name: str) -> Numbers:
     return np.asarray(outcome.metrics.get(name, np.full(epochs, np.nan)), dtype=np.float64)
 
 
+def last(values: Numbers) -> float:
+    """Return the number after the last epoch.
+
+    Args:
+        values: (epochs,).
+
+    Returns:
+        NaN where there is none.
+    """
+    return float(values[-1]) if len(values) else np.nan
+
+
 def in_sequence(outcome: Outcome) -> list[int]:
     """Return the places of the layers that follow each other: shortcuts lie beside others.
 

@@ -27,6 +27,9 @@ class Outcome:
         saturation: Of a phase, `train` or `eval`: (epochs, layers), in [0, 1]; row 0 is of the
             first epoch.
         intrinsic_dimension: The same.
+        rows_per_width: Of each layer in the last epoch on test data, how many rows were read for
+            one of its units: (layers,), NaN where there is no reading.
+        test_pictures: How many pictures were held out.
         metrics: `train_loss`, `test_loss` and, where classes are told, `train_accuracy` and
             `test_accuracy`: (epochs,).
         probes: Of a layer's name, how well a linear classifier tells held-out pictures; nothing
@@ -40,6 +43,8 @@ class Outcome:
     widths: tuple[int, ...]
     saturation: Mapping[str, Numbers]
     intrinsic_dimension: Mapping[str, Numbers]
+    rows_per_width: Numbers
+    test_pictures: int
     metrics: Mapping[str, Numbers]
     probes: Mapping[str, float] = field(default_factory=dict)
     model_accuracy: float = float("nan")
@@ -96,6 +101,7 @@ def _outcome(layout: Layout, task: Task, done: Mapping[str, object]) -> Outcome:
 def _read(path: Path, task: Task, seconds: float) -> Outcome:
     with open_run(path) as run:
         facts = run.layer_facts
+        last = run.snapshot().eval
         probed = task.record.probes and not architecture(task.model).reconstructs
         probes = run.probes() if probed else None
         return Outcome(
@@ -106,6 +112,11 @@ def _read(path: Path, task: Task, seconds: float) -> Outcome:
             intrinsic_dimension={
                 phase: run.statistic("intrinsic_dimension", phase=phase) for phase in _PHASES
             },
+            rows_per_width=np.array(
+                [last[name].rows_per_width if name in last else np.nan for name in run.layers]
+            ),
+            # A damaged reading is not there, and the others are of the same pictures.
+            test_pictures=max((each.samples for each in last.values()), default=0),
             metrics=run.metrics,
             probes={} if probes is None else {each.layer: each.eval_accuracy for each in probes},
             model_accuracy=float("nan") if probes is None else probes.model_accuracy,

@@ -18,6 +18,9 @@ from fathom.extras import require
 CONFIDENCE = 0.95
 """Of every interval."""
 
+ROUNDED = 1 / math.sqrt(12)
+"""The standard deviation that rounding to whole numbers gives, in their unit."""
+
 _TAIL = (1 + CONFIDENCE) / 2
 _UNKNOWN = math.nan
 
@@ -134,15 +137,17 @@ class Slope:
         return _student(self.value, self.error, self.free)
 
 
-def slope(x: ArrayLike, y: ArrayLike) -> Slope:
+def slope(x: ArrayLike, y: ArrayLike, *, resolution: float = 0.0) -> Slope:
     """Return the slope of y over x by ordinary least squares.
 
     Args:
         x: (n,), finite.
         y: (n,), finite.
+        resolution: The standard deviation that rounding alone gives y: that of what is left of it
+            beside the line is taken as at least that, so that a few alike are not taken as exact.
 
     Returns:
-        With its error; NaN with fewer than 3 points, or where either is the same throughout.
+        With its error; NaN with fewer than 3 points, or where x is the same throughout.
 
     Example:
         >>> found = slope([0.0, 1.0, 2.0, 3.0], [0.0, 2.0, 1.0, 3.0])
@@ -151,13 +156,16 @@ def slope(x: ArrayLike, y: ArrayLike) -> Slope:
     """
     first, second = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     free = len(first) - 2
-    if free < 1 or np.ptp(first) == 0 or np.ptp(second) == 0:
+    if free < 1 or np.ptp(first) == 0:
         return Slope()
-    a, b = first - first.mean(), second - second.mean()
+    a = first - first.mean()
+    # What is the same throughout may still differ from its mean by rounding.
+    b = second - second.mean() if np.ptp(second) > 0 else np.zeros(len(second))
     squares = float(a @ a)
     value = float(a @ b) / squares
     rest = b - value * a
-    return Slope(value, math.sqrt(float(rest @ rest) / free / squares), free)
+    spread = max(math.sqrt(float(rest @ rest) / free), resolution)
+    return Slope(value, spread / math.sqrt(squares), free)
 
 
 def slope_difference(first: Slope, second: Slope) -> Estimate:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from fathom.experiments.findings.quantities import (
     tail,
 )
 from fathom.experiments.outcome import Outcome
+from fathom.experiments.problems import problem_of
 from fathom.experiments.task import Task
 from outcomes_made import layers_of, made
 
@@ -159,3 +161,26 @@ def test_a_network_of_one_layer_has_no_average() -> None:
 def test_a_name_says_family_depth_and_variant(model: str, expected: tuple[str, str, str]) -> None:
     task = Task(data="digits", model=model, width=1.0)
     assert tuple(kin(replace(of("vgg16"), task=task))) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"data": "digits"}, "digits"),
+        ({"data": "digits", "classes": 4}, "digits (4 classes)"),
+        ({"data": "digits", "clutter": 0.5}, "digits (clutter 0.5)"),
+        ({"data": "digits", "classes": 2, "clutter": 0.25}, "digits (2 classes, clutter 0.25)"),
+        ({"data": "folder:" + "/a" * 40}, "folder:/a/a/a" + "…" + "/a" * 13),
+    ],
+)
+def test_a_problem_in_words_says_what_was_asked_for(asked: dict[str, Any], expected: str) -> None:
+    assert str(problem_of(made(Task(model="vgg11", width=1.0, **asked)))) == expected
+
+
+def test_all_classes_are_one_problem_whether_their_number_was_asked_for_or_not() -> None:
+    all_of_them, ten, two = (
+        problem_of(made(Task(data="digits", model="vgg11", width=1.0, classes=classes)))
+        for classes in (None, 10, 2)
+    )
+    assert all_of_them == ten != two
+    assert all_of_them.classes == 10

@@ -42,6 +42,17 @@ def test_the_bound_of_a_claim_counts() -> None:
     assert [verdict(0.49), verdict(0.51)] == ["holds", "does not hold"]
 
 
+def test_what_else_a_claim_takes_is_said_where_the_number_alone_would_hold() -> None:
+    for ends, expected in (
+        ((-2, -1), "it rains"),
+        ((-2, 1), "the interval includes 0"),
+        ((1, 2), "the other way round"),
+    ):
+        estimate = Estimate(sum(ends) / 2, *ends)
+        found = CLAIM.judged(estimate, OUTCOMES, group="", statistic="", unless="it rains")
+        assert (found.verdict, found.note) == ("does not hold", expected)
+
+
 def test_a_lack_is_the_verdict_whatever_the_interval_says() -> None:
     found = CLAIM.judged(
         Estimate(-2, -3, -1), OUTCOMES, group="", statistic="", lacks="1 of at least 3 widths"
@@ -69,7 +80,7 @@ def test_text_says_a_claim_once_above_what_it_was_read_on() -> None:
         "  ρ of it",
         "holds          -1.500  -2.000 to -1.000          3            3  digits, vgg16",
         "does not hold  -0.500   -2.000 to 1.000          3            3  cifar10, vgg16",
-        "    the interval is too wide to tell; so",
+        "    the interval includes 0; so",
     ]
 
 

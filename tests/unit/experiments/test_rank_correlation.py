@@ -137,7 +137,6 @@ def test_a_slope_is_scipys() -> None:
         ([], []),
         ([1.0, 2.0], [1.0, 2.0]),
         ([1.0] * 3, [1.0, 2.0, 3.0]),
-        ([1.0, 2.0, 3.0], [1.0] * 3),
     ],
 )
 def test_points_without_a_slope(x: list[float], y: list[float]) -> None:
@@ -145,6 +144,18 @@ def test_points_without_a_slope(x: list[float], y: list[float]) -> None:
     assert math.isnan(found.value)
     assert all(map(math.isnan, found.estimate))
     assert all(map(math.isnan, slope_difference(found, Slope(1.0, 0.1, 5))))
+
+
+def test_points_on_a_line_are_as_uncertain_as_their_rounding() -> None:
+    x, squares = [1.0, 2.0, 3.0, 4.0], 5.0
+    for y, expected in (([0.1] * 4, 0.0), ([0.3, 0.5, 0.7, 0.9], 0.2)):
+        found = slope(x, y, resolution=0.03)
+        assert found.value == pytest.approx(expected)
+        reach = stats.t.ppf(0.975, 2) * 0.03 / math.sqrt(squares)
+        assert found.estimate == pytest.approx((expected, expected - reach, expected + reach))
+    flat = slope(x, [0.1] * 4)
+    assert (flat.value, flat.error) == (0.0, 0.0)
+    assert math.isnan(flat.estimate.low)
 
 
 def test_a_difference_of_slopes_has_welchs_interval() -> None:

@@ -7,18 +7,12 @@ import numpy as np
 from matplotlib.colors import Normalize
 
 from fathom.experiments.curves import by_layer, in_sequence
-from fathom.experiments.figures.groups import (
-    Page,
-    by_width,
-    families,
-    grouped,
-    model_of,
-    pages,
-)
+from fathom.experiments.figures.groups import Page, by_width, families, model_of, pages
 from fathom.experiments.figures.networks import left_out, network_sheet, networks, numbers_above
 from fathom.experiments.figures.numbers import spread, stacked
 from fathom.experiments.figures.sheet import Drawing
 from fathom.experiments.outcome import Outcome
+from fathom.experiments.problems import grouped
 from fathom.views.look import COLORMAP
 from fathom.views.plots.canvas import FONT, ShownFigure
 from fathom.views.plots.ticks import step_ticks

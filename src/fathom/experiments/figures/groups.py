@@ -1,40 +1,17 @@
 """Trainings sorted by what they have in common: problems, families of networks, pages."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeVar
 
 from fathom.experiments.models.build import architecture
 from fathom.experiments.outcome import Outcome
+from fathom.experiments.problems import grouped, problem_of
 from fathom.experiments.task import Task
 from fathom.views.names import cut
 
-_Key = TypeVar("_Key")
 _MOST = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What networks are trained on.
-
-    Attributes:
-        data: The name of a data set.
-        classes: How many of its classes; None for all.
-        clutter: How much of a photograph lies behind.
-    """
-
-    data: str
-    classes: int | None
-    clutter: float
-
-    @property
-    def label(self) -> str:
-        """How a figure calls it: as the data set, and what of it."""
-        classes = "" if self.classes is None else f", {self.classes} classes"
-        clutter = f", clutter {self.clutter:g}" if self.clutter else ""
-        return cut(self.data, 40) + classes + clutter
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,30 +81,6 @@ class Page:
         return [each for _, column in self.columns for each in column]
 
 
-def grouped(
-    outcomes: Sequence[Outcome], key: Callable[[Outcome], _Key]
-) -> dict[_Key, list[Outcome]]:
-    """Sort trainings by a key.
-
-    Args:
-        outcomes: The trainings.
-        key: From a training to what it is sorted by.
-
-    Returns:
-        Those of each key, in the order in which the keys first come.
-    """
-    found: dict[_Key, list[Outcome]] = {}
-    for each in outcomes:
-        found.setdefault(key(each), []).append(each)
-    return found
-
-
-def problem_of(outcome: Outcome) -> Problem:
-    """Return what a network was trained on."""
-    task = outcome.task
-    return Problem(task.data, task.classes, task.clutter)
-
-
 def model_of(outcome: Outcome) -> str:
     """Return the name of the architecture."""
     return outcome.task.model
@@ -165,10 +118,10 @@ def pages(outcomes: Sequence[Outcome]) -> Iterator[Page]:
     for _, family, own in families(outcomes):
         if len(grouped(own, model_of)) > 1:
             for problem, trainings in grouped(own, problem_of).items():
-                yield from paged(slug(problem.label), family, grouped(trainings, model_of))
+                yield from paged(slug(str(problem)), family, grouped(trainings, model_of))
         else:
             problems = {
-                problem.label: trainings for problem, trainings in grouped(own, problem_of).items()
+                str(problem): trainings for problem, trainings in grouped(own, problem_of).items()
             }
             yield from paged(slug(own[0].task.model), family, problems)
 

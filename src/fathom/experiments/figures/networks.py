@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from fathom.experiments.curves import by_layer, curve, in_sequence, metric
+from fathom.experiments.curves import by_layer, curve, in_sequence, last, metric
 from fathom.experiments.figures.groups import Page, by_width
-from fathom.experiments.figures.numbers import last, spread
+from fathom.experiments.figures.numbers import spread
 from fathom.experiments.figures.sheet import Entry, Sheet, sheet
 from fathom.experiments.outcome import Outcome
 from fathom.views.look import WORDS

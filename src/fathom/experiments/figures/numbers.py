@@ -7,11 +7,6 @@ import numpy as np
 from fathom.experiments.outcome import Numbers
 
 
-def last(values: Numbers) -> float:
-    """Return the number after the last epoch; nan where there is none."""
-    return float(values[-1]) if len(values) else float("nan")
-
-
 def stacked(rows: Sequence[Numbers]) -> Numbers:
     """Put repetitions over each other.
 

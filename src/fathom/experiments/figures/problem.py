@@ -7,19 +7,13 @@ from functools import partial
 import numpy as np
 from matplotlib.ticker import FixedLocator, FormatStrFormatter
 
-from fathom.experiments.curves import curve, metric
-from fathom.experiments.figures.groups import (
-    Page,
-    by_width,
-    families,
-    grouped,
-    paged,
-    problem_of,
-)
-from fathom.experiments.figures.numbers import last, stacked
+from fathom.experiments.curves import curve, last, metric
+from fathom.experiments.figures.groups import Page, by_width, families, paged
+from fathom.experiments.figures.numbers import stacked
 from fathom.experiments.figures.sheet import MEAN_AND_RANGE, Drawing, band, sheet
 from fathom.experiments.figures.widths import width_colours, width_entries
 from fathom.experiments.outcome import Numbers, Outcome
+from fathom.experiments.problems import grouped, problem_of
 from fathom.views.plots.canvas import ShownFigure
 
 _LABELS = {"classes": "number of classes", "clutter": "clutter (share of a photograph)"}
@@ -48,15 +42,13 @@ def drawings(outcomes: Sequence[Outcome], *, title: str) -> Iterator[Drawing]:
 
 def _head(axis: str, outcome: Outcome) -> str:
     problem = problem_of(outcome)
-    rest = replace(problem, classes=None) if axis == "classes" else replace(problem, clutter=0.0)
-    return f"{outcome.task.model} · {rest.label}"
+    rest = replace(problem, whole=True) if axis == "classes" else replace(problem, clutter=0.0)
+    return f"{outcome.task.model} · {rest}"
 
 
 def _place(axis: str, outcome: Outcome) -> float:
-    if axis == "clutter":
-        return outcome.task.clutter
-    # All classes of a data set are as many as the network has outputs.
-    return outcome.task.classes or outcome.widths[-1]
+    problem = problem_of(outcome)
+    return problem.clutter if axis == "clutter" else problem.classes
 
 
 def _draw(page: Page, axis: str, title: str) -> ShownFigure:

@@ -9,16 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
-from fathom.experiments.curves import curve, metric
-from fathom.experiments.figures.groups import (
-    Family,
-    by_width,
-    families,
-    grouped,
-    model_of,
-    problem_of,
-)
-from fathom.experiments.figures.numbers import last
+from fathom.experiments.curves import curve, last, metric
+from fathom.experiments.figures.groups import Family, by_width, families, model_of
 from fathom.experiments.figures.sheet import (
     WIDTH,
     Drawing,
@@ -30,11 +22,10 @@ from fathom.experiments.figures.sheet import (
     sheet,
 )
 from fathom.experiments.outcome import Numbers, Outcome
+from fathom.experiments.problems import grouped, problem_of
+from fathom.views.findings import HIGH_AVERAGE
 from fathom.views.look import Look
 from fathom.views.plots.canvas import ShownFigure
-
-BEND = 0.45
-"""From this average saturation on accuracy falls faster (SA 3.4)."""
 
 _ENOUGH = 5
 # Beyond such a ratio the small losses would all lie on the axis.
@@ -70,7 +61,7 @@ def _accuracy(family: Family, outcomes: Sequence[Outcome], title: str) -> ShownF
     on = sheet(1, 1, height=3.6, width=WIDTH)
     (axes,) = on.axes
     entries = _dots(on, axes, family, outcomes, "test_accuracy")
-    entries.append((_bend(axes, on.look), f"{BEND:.0%} saturation"))
+    entries.append((_bend(axes, on.look), f"{HIGH_AVERAGE:.0%} saturation"))
     lines = [
         _fit(axes, *_points(own, "test_accuracy"), colour=colour)
         for own, colour in _problems(outcomes, on.look)
@@ -155,7 +146,7 @@ def _dots(
             )
     axes.set_xlim(-0.02, 1.02)
     entries: list[Entry] = [
-        (sample(colour, marker="o", line=False), problem_of(own[0]).label)
+        (sample(colour, marker="o", line=False), str(problem_of(own[0])))
         for own, colour in problems
     ]
     if len(models) > 1:
@@ -172,7 +163,7 @@ def _dots(
 
 
 def _bend(axes: Axes, look: Look) -> Line2D:
-    return axes.axvline(BEND, color=look.faint, linestyle="--", linewidth=1.0, zorder=1)
+    return axes.axvline(HIGH_AVERAGE, color=look.faint, linestyle="--", linewidth=1.0, zorder=1)
 
 
 def _fit(axes: Axes, x: Numbers, y: Numbers, *, colour: str) -> int:
@@ -188,7 +179,7 @@ def _fit(axes: Axes, x: Numbers, y: Numbers, *, colour: str) -> int:
         How many were drawn.
     """
     drawn = 0
-    for side in (x <= BEND, x > BEND):
+    for side in (x <= HIGH_AVERAGE, x > HIGH_AVERAGE):
         if side.sum() >= _ENOUGH and len(np.unique(x[side])) > 2:
             slope, start = np.linalg.lstsq(
                 np.stack([x[side], np.ones(side.sum())], 1), y[side], rcond=None

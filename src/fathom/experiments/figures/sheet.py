@@ -15,14 +15,10 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from fathom.experiments.figures.groups import (
-    data_words,
-    grouped,
-    model_of,
-    repetition_words,
-)
+from fathom.experiments.figures.groups import data_words, model_of, repetition_words
 from fathom.experiments.figures.numbers import spread, stacked
 from fathom.experiments.outcome import Numbers, Outcome
+from fathom.experiments.problems import grouped
 from fathom.views.look import LIGHT, Look
 from fathom.views.plots.canvas import FONT, ShownFigure, canvas, legend
 from fathom.views.plots.names import plain

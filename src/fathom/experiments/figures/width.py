@@ -5,20 +5,13 @@ from functools import partial
 
 import numpy as np
 
-from fathom.experiments.curves import curve, dimension
-from fathom.experiments.figures.groups import (
-    Page,
-    by_width,
-    families,
-    grouped,
-    model_of,
-    paged,
-    problem_of,
-)
-from fathom.experiments.figures.numbers import last, spread
+from fathom.experiments.curves import curve, dimension, last
+from fathom.experiments.figures.groups import Page, by_width, families, model_of, paged
+from fathom.experiments.figures.numbers import spread
 from fathom.experiments.figures.sheet import Drawing, colours, marker, sample, sheet
 from fathom.experiments.figures.widths import width_axis
 from fathom.experiments.outcome import Outcome
+from fathom.experiments.problems import grouped, problem_of
 from fathom.views.plots.canvas import ShownFigure
 
 
@@ -72,7 +65,7 @@ def _draw(page: Page, title: str) -> ShownFigure:
     on.label(1, family.level)
     on.share(1)
     entries = [
-        (sample(colour_of[problem], marker=marker(place)), problem.label)
+        (sample(colour_of[problem], marker=marker(place)), str(problem))
         for place, problem in enumerate(problems)
     ]
     return on.finish(

@@ -5,19 +5,18 @@ from collections.abc import Hashable, Iterator, Sequence
 
 from fathom.experiments.findings.finding import LEAST_REPETITIONS, LEAST_VALUES, Claim, Finding
 from fathom.experiments.findings.groups import (
-    Problem,
     kin,
     label,
     looks_at_all,
-    parted,
-    problem,
     source,
     tells_classes,
 )
 from fathom.experiments.findings.quantities import ACCURACY, SATURATION
+from fathom.experiments.findings.rows import unequal
 from fathom.experiments.findings.trend import Trend, known
 from fathom.experiments.outcome import Outcome
-from fathom.experiments.statistics import Slope, slope, slope_difference
+from fathom.experiments.problems import Problem, grouped, problem_of
+from fathom.experiments.statistics import ROUNDED, Slope, slope, slope_difference
 from fathom.views.findings import HIGH_AVERAGE
 
 _PAST = f"past {HIGH_AVERAGE:.0%}"
@@ -49,7 +48,7 @@ def same_problem(outcome: Outcome) -> Hashable:
     Args:
         outcome: Of a training.
     """
-    return problem(outcome), outcome.task.repetition
+    return problem_of(outcome), outcome.task.repetition
 
 
 def _lower(*, looks: bool, source: str) -> Trend:
@@ -75,7 +74,8 @@ def falls(outcomes: Sequence[Outcome]) -> Iterator[Finding]:
     Yields:
         One finding a problem and family.
     """
-    for group in _problems(outcomes):
+    of = grouped(_judged(outcomes), lambda each: (problem_of(each), kin(each).family))
+    for group in of.values():
         high, note = _past(group)
         yield _FALLS.judged(
             _slope(high).estimate,
@@ -99,20 +99,27 @@ def steeper(outcomes: Sequence[Outcome]) -> Iterator[Finding]:
     Yields:
         One finding a pair and family.
     """
-    related = parted(_flat(_problems(outcomes)), lambda each: (source(each), kin(each).family))
-    for relatives in related:
-        of = {problem(each[0]): each for each in parted(relatives, problem)}
+    related = grouped(_judged(outcomes), lambda each: (source(each), kin(each).family))
+    for relatives in related.values():
+        of = grouped(relatives, problem_of)
         for hard, easy in _pairs(list(of)):
             (harder, hard_note), (easier, easy_note) = _past(of[hard]), _past(of[easy])
-            lacks = _lacks(harder) or _lacks(easier)
+            slopes = _slope(harder), _slope(easier)
+            lacks = [_of(hard, _lacks(harder)), _of(easy, _lacks(easier))]
             models = ", ".join(dict.fromkeys(each.task.model for each in of[hard] + of[easy]))
             yield _STEEPER.judged(
-                slope_difference(_slope(harder), _slope(easier)),
+                slope_difference(*slopes),
                 [*harder, *easier],
                 group=f"{hard} against {easy}, {models}",
                 statistic=f"difference of the slopes {_PAST}",
-                lacks=lacks,
-                notes=[_chance(hard, easy), _of(hard, hard_note), _of(easy, easy_note)],
+                lacks="; ".join(filter(None, lacks)),
+                unless=_rises(slopes[0]),
+                notes=[
+                    unequal([[*harder, *easier]]),
+                    _chance(hard, easy),
+                    _of(hard, hard_note),
+                    _of(easy, easy_note),
+                ],
             )
 
 
@@ -124,13 +131,8 @@ ACCURACIES = (
 )
 
 
-def _problems(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, ...]]:
-    judged = [each for each in outcomes if looks_at_all(each) and tells_classes(each)]
-    return parted(judged, lambda each: (problem(each), kin(each).family))
-
-
-def _flat(parts: Sequence[Sequence[Outcome]]) -> list[Outcome]:
-    return [each for part in parts for each in part]
+def _judged(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    return [each for each in outcomes if looks_at_all(each) and tells_classes(each)]
 
 
 def _past(group: Sequence[Outcome]) -> tuple[list[Outcome], str]:
@@ -139,7 +141,20 @@ def _past(group: Sequence[Outcome]) -> tuple[list[Outcome], str]:
 
 
 def _slope(group: Sequence[Outcome]) -> Slope:
-    return slope([SATURATION.of(each) for each in group], [ACCURACY.of(each) for each in group])
+    return slope(
+        [SATURATION.of(each) for each in group],
+        [ACCURACY.of(each) for each in group],
+        # An accuracy is known to one picture.
+        resolution=max((ROUNDED / max(each.test_pictures, 1) for each in group), default=0.0),
+    )
+
+
+def _rises(harder: Slope) -> str:
+    """Say that the harder problem's accuracy does not fall, so that it cannot fall faster."""
+    value, low, high = harder.estimate
+    if high < 0:
+        return ""
+    return f"the harder problem's own slope is {value:.3f} ({low:.3f} to {high:.3f}), no fall"
 
 
 def _lacks(high: Sequence[Outcome]) -> str:

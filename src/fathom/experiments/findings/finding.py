@@ -73,6 +73,7 @@ class Claim:
         group: str,
         statistic: str,
         lacks: str = "",
+        unless: str = "",
         notes: Sequence[str] = (),
     ) -> Finding:
         """Return the finding.
@@ -83,6 +84,8 @@ class Claim:
             group: What they are of.
             statistic: What the number is.
             lacks: Why it cannot be judged, besides what is seen from the number; "" for nothing.
+            unless: What else the claim takes and is not so, whatever side the number is on; "" for
+                nothing.
             notes: What else is to be known; empty ones are dropped.
         """
         repetitions = len({each.task.repetition for each in trainings})
@@ -91,7 +94,7 @@ class Claim:
             lacks = f"{few}; {lacks}" if lacks else few
         elif not lacks and not math.isfinite(estimate.low):
             lacks = "too few numbers, or all of them alike"
-        verdict, why = (OPEN, lacks) if lacks else self._verdict(estimate)
+        verdict, why = (OPEN, lacks) if lacks else self._verdict(estimate, unless)
         return Finding(
             claim=self.text,
             source=self.source,
@@ -106,9 +109,10 @@ class Claim:
             note="; ".join(each for each in (why, *notes) if each),
         )
 
-    def _verdict(self, estimate: Estimate) -> tuple[str, str]:
+    def _verdict(self, estimate: Estimate, unless: str) -> tuple[str, str]:
         sign = 1 if self.above else -1
         near, far = sorted(sign * (end - self.bound) for end in (estimate.low, estimate.high))
         if near > 0:
-            return HOLDS, ""
-        return FAILS, "the other way round" if far < 0 else "the interval is too wide to tell"
+            return (FAILS, unless) if unless else (HOLDS, "")
+        both = f"the interval includes {self.bound:g}"
+        return FAILS, "the other way round" if far < 0 else both

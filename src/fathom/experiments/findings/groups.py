@@ -1,12 +1,12 @@
 """Which trainings are compared: of one data set and one family of networks."""
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from fathom.experiments.findings.quantities import classes
 from fathom.experiments.models.build import architecture
 from fathom.experiments.outcome import Outcome
+from fathom.experiments.problems import grouped, problem_of
 
 _DRAWN_FROM = {
     "seven-vs-nine": "digits",
@@ -15,25 +15,6 @@ _DRAWN_FROM = {
     "unbalanced-cifar10": "cifar10",
 }
 """Data sets that are a part of another, so that their problems can be compared."""
-
-
-class Problem(NamedTuple):
-    """What a network is to learn.
-
-    Attributes:
-        data: The name of a data set.
-        classes: How many classes are told.
-        clutter: How much of a photograph lies behind.
-    """
-
-    data: str
-    classes: int
-    clutter: float
-
-    def __str__(self) -> str:
-        """Return it in words."""
-        clutter = f", clutter {self.clutter:g}" if self.clutter else ""
-        return f"{self.data} ({self.classes} classes{clutter})"
 
 
 class Kin(NamedTuple):
@@ -57,15 +38,6 @@ def source(outcome: Outcome) -> str:
         outcome: Of a training.
     """
     return _DRAWN_FROM.get(outcome.task.data, outcome.task.data)
-
-
-def problem(outcome: Outcome) -> Problem:
-    """Return what a training's network was to learn.
-
-    Args:
-        outcome: Of a training.
-    """
-    return Problem(outcome.task.data, classes(outcome), outcome.task.clutter)
 
 
 def kin(outcome: Outcome) -> Kin:
@@ -96,31 +68,13 @@ def tells_classes(outcome: Outcome) -> bool:
     return "test_accuracy" in outcome.metrics
 
 
-def parted(
-    outcomes: Iterable[Outcome], key: Callable[[Outcome], Hashable]
-) -> list[tuple[Outcome, ...]]:
-    """Part trainings into those that are alike in something, in order of their first.
-
-    Args:
-        outcomes: Of trainings.
-        key: What they are alike in.
-
-    Returns:
-        The parts, none of them empty.
-    """
-    found: dict[Hashable, list[Outcome]] = {}
-    for outcome in outcomes:
-        found.setdefault(key(outcome), []).append(outcome)
-    return [tuple(each) for each in found.values()]
-
-
-def groups(outcomes: Iterable[Outcome]) -> list[tuple[Outcome, ...]]:
+def groups(outcomes: Iterable[Outcome]) -> list[list[Outcome]]:
     """Return the parts of trainings that are of one data set and one family.
 
     Args:
         outcomes: Of trainings.
     """
-    return parted(outcomes, lambda each: (each.task.data, kin(each).family))
+    return list(grouped(outcomes, lambda each: (each.task.data, kin(each).family)).values())
 
 
 def label(outcomes: Sequence[Outcome]) -> str:
@@ -129,7 +83,7 @@ def label(outcomes: Sequence[Outcome]) -> str:
     Args:
         outcomes: Of trainings; at least one.
     """
-    data = ", ".join(_data(each) for each in parted(outcomes, lambda each: each.task.data))
+    data = ", ".join(map(_data, grouped(outcomes, lambda each: each.task.data).values()))
     return f"{data}, {', '.join(dict.fromkeys(each.task.model for each in outcomes))}"
 
 
@@ -137,7 +91,7 @@ def _data(outcomes: Sequence[Outcome]) -> str:
     tasks = [each.task for each in outcomes]
     marks = []
     if any(task.classes is not None for task in tasks):
-        marks.append(f"{_range(sorted({classes(each) for each in outcomes}))} classes")
+        marks.append(f"{_range(sorted({problem_of(each).classes for each in outcomes}))} classes")
     if any(task.clutter for task in tasks):
         marks.append(f"clutter {_range(sorted({task.clutter for task in tasks}))}")
     return tasks[0].data + (f" ({', '.join(marks)})" if marks else "")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Sequence
 from fathom.experiments.findings.finding import Claim, Finding
 from fathom.experiments.findings.groups import label
 from fathom.experiments.findings.quantities import Quantity
+from fathom.experiments.findings.rows import unequal
 from fathom.experiments.findings.trend import known
 from fathom.experiments.outcome import Outcome
 from fathom.experiments.statistics import mean
@@ -40,5 +41,5 @@ def paired(
         [each for pair in pairs for each in pair],
         group=label([*first, *second]),
         statistic=f"mean difference of {of.name(first[0])}, {statistic}",
-        notes=[f"{len(pairs)} pairs", note, other_note],
+        notes=[f"{len(pairs)} pairs", unequal(pairs) if of.of_rows else "", note, other_note],
     )

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
 from fathom.experiments.findings.finding import Claim, Finding
-from fathom.experiments.findings.groups import kin, parted, source, tells_classes
+from fathom.experiments.findings.groups import kin, source, tells_classes
 from fathom.experiments.findings.pairs import paired
 from fathom.experiments.findings.quantities import ACCURACY, CLASSES, CLUTTER, SATURATION, Quantity
 from fathom.experiments.findings.trend import Trend
 from fathom.experiments.outcome import Outcome
+from fathom.experiments.problems import grouped
 
 _EASIER = Claim(
     text="A part of the classes saturates the same network less than all of them.",
@@ -26,7 +27,7 @@ def parts(outcomes: Sequence[Outcome]) -> Iterator[Finding]:
         One finding a pair of data sets and family of networks.
     """
     told = [each for each in outcomes if tells_classes(each)]
-    for relatives in parted(told, lambda each: (source(each), kin(each).family)):
+    for relatives in grouped(told, lambda each: (source(each), kin(each).family)).values():
         whole = [
             each
             for each in relatives
@@ -36,7 +37,7 @@ def parts(outcomes: Sequence[Outcome]) -> Iterator[Finding]:
         fewer = [
             each for each in relatives if each.task.data != source(each) and CLASSES.of(each) < most
         ]
-        for part in parted(fewer, lambda each: each.task.data):
+        for part in grouped(fewer, lambda each: each.task.data).values():
             yield paired(
                 _EASIER,
                 whole,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fathom.experiments.curves import ALIKE, curve, metric, pattern
+from fathom.experiments.curves import ALIKE, curve, last, metric, pattern
 from fathom.experiments.outcome import Numbers, Outcome
+from fathom.experiments.problems import problem_of
 from fathom.views.findings import TAIL_SHARE
 
 SETTLED = 0.1
@@ -22,20 +23,23 @@ class Quantity:
     Attributes:
         name: In words, from a training: of which layer it is may depend on that.
         of: The number; NaN where there is none.
+        of_rows: Whether it is read from rows of activations, so that it depends on how many.
     """
 
     name: Callable[[Outcome], str]
     of: Callable[[Outcome], float]
+    of_rows: bool = False
 
 
-def named(name: str, of: Callable[[Outcome], float]) -> Quantity:
+def named(name: str, of: Callable[[Outcome], float], *, of_rows: bool = False) -> Quantity:
     """Return a quantity of one name.
 
     Args:
         name: In words.
         of: The number.
+        of_rows: Whether it is read from rows of activations.
     """
-    return Quantity(lambda outcome: name, of)
+    return Quantity(lambda outcome: name, of, of_rows)
 
 
 def curve_name(outcome: Outcome) -> str:
@@ -146,15 +150,6 @@ def epochs(outcome: Outcome) -> int:
     return len(outcome.saturation["eval"])
 
 
-def classes(outcome: Outcome) -> int:
-    """Return how many classes there are: as was asked for, else as the output layer has units.
-
-    Args:
-        outcome: Of a training.
-    """
-    return outcome.widths[-1] if outcome.task.classes is None else outcome.task.classes
-
-
 def _at_end(mask: NDArray[np.bool_]) -> int:
     """Count how many at the end hold, without a gap."""
     return len(mask) if mask.all() else int(np.argmin(mask[::-1]))
@@ -165,26 +160,25 @@ def _from(mask: NDArray[np.bool_]) -> int:
     return len(mask) - _at_end(mask) + 1
 
 
-def _last(values: Numbers) -> float:
-    return float(values[-1]) if len(values) else math.nan
-
-
 def _dimension(outcome: Outcome) -> float:
     focus = outcome.focus
-    return math.nan if focus is None else _last(outcome.intrinsic_dimension["eval"][:, focus])
+    return math.nan if focus is None else last(outcome.intrinsic_dimension["eval"][:, focus])
 
 
 WIDTH = named("width", lambda outcome: outcome.task.width)
 DEPTH = named("number of layers", lambda outcome: float(len(pattern(outcome)) + 1))
-CLASSES = named("number of classes", lambda outcome: float(classes(outcome)))
+CLASSES = named("number of classes", lambda outcome: float(problem_of(outcome).classes))
 CLUTTER = named("clutter", lambda outcome: outcome.task.clutter)
-SATURATION = Quantity(curve_name, lambda outcome: _last(curve(outcome)))
+SATURATION = Quantity(curve_name, lambda outcome: last(curve(outcome)), of_rows=True)
 FIRST_SATURATION = Quantity(
     lambda outcome: f"{curve_name(outcome)} after the first epoch",
-    lambda outcome: _last(curve(outcome)[:1]),
+    lambda outcome: last(curve(outcome)[:1]),
+    of_rows=True,
 )
 DIMENSION = Quantity(
-    lambda outcome: f"intrinsic dimension of {outcome.layers[outcome.focus or 0]}", _dimension
+    lambda outcome: f"intrinsic dimension of {outcome.layers[outcome.focus or 0]}",
+    _dimension,
+    of_rows=True,
 )
-ACCURACY = named("test accuracy", lambda outcome: _last(metric(outcome, "test_accuracy")))
-TAIL = named("share of the layers in the tail", tail)
+ACCURACY = named("test accuracy", lambda outcome: last(metric(outcome, "test_accuracy")))
+TAIL = named("share of the layers in the tail", tail, of_rows=True)

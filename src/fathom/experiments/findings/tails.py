@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterator, Sequence
 
 from fathom.experiments.curves import LEAST_LAYERS, pattern
 from fathom.experiments.findings.finding import Claim, Finding
-from fathom.experiments.findings.groups import kin, looks_at_all, parted, problem
+from fathom.experiments.findings.groups import kin, looks_at_all
 from fathom.experiments.findings.pairs import paired
 from fathom.experiments.findings.quantities import (
     DEPTH,
@@ -17,9 +17,10 @@ from fathom.experiments.findings.quantities import (
 from fathom.experiments.findings.trend import Trend
 from fathom.experiments.findings.widths import alike_but_width
 from fathom.experiments.outcome import Outcome
+from fathom.experiments.problems import grouped, problem_of
 
 _STRIDE1 = "-stride1"
-_LATE = named("saturation of the second half of the layers", late_saturation)
+_LATE = named("saturation of the second half of the layers", late_saturation, of_rows=True)
 _GAIN = named("the probes' gain over the second half of the layers", late_gain)
 
 _LOWER = Claim(
@@ -54,7 +55,7 @@ def downsampling(outcomes: Sequence[Outcome]) -> Iterator[Finding]:
         probes gain there, where there are probes.
     """
     variants = [each for each in outcomes if kin(each).variant in ("", _STRIDE1)]
-    for group in parted(variants, lambda each: (each.task.data, kin(each)[:2])):
+    for group in grouped(variants, lambda each: (each.task.data, kin(each)[:2])).values():
         with_it = [each for each in group if not kin(each).variant]
         without = [each for each in group if kin(each).variant]
         if not with_it or not without:
@@ -100,4 +101,4 @@ TAILS = (
 
 
 def _alike_but_variant(outcome: Outcome) -> tuple[Hashable, ...]:
-    return problem(outcome), outcome.task.width, outcome.task.repetition
+    return problem_of(outcome), outcome.task.width, outcome.task.repetition

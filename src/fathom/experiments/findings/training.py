@@ -22,13 +22,10 @@ from fathom.experiments.findings.quantities import (
 from fathom.experiments.findings.tails import has_pattern
 from fathom.experiments.findings.trend import Trend, known
 from fathom.experiments.outcome import Numbers, Outcome
-from fathom.experiments.statistics import mean
+from fathom.experiments.statistics import ROUNDED, mean
 
 _LEAST_EPOCHS = 4
 """Of a training of which something can be said to show early: in its first quarter is one epoch."""
-
-# The standard deviation of what is rounded to whole numbers, as epochs are.
-_ROUNDED = 1 / math.sqrt(12)
 
 _EARLY = Claim(
     text="Patterns of saturation are there before half of the training.",
@@ -70,7 +67,7 @@ def before_loss(outcomes: Sequence[Outcome]) -> Iterator[Finding]:
         found, note = known(group, named("lag", _lag))
         yield _BEFORE_LOSS.judged(
             # Both ends of a difference are rounded.
-            mean([_lag(each) for each in found], resolution=_ROUNDED * math.sqrt(2)),
+            mean([_lag(each) for each in found], resolution=ROUNDED * math.sqrt(2)),
             found,
             group=label(group),
             statistic=(
@@ -108,7 +105,7 @@ def _early(group: Sequence[Outcome]) -> Finding:
     found, note = known(group, share)
     least = min(map(epochs, group))
     return _EARLY.judged(
-        mean([share.of(each) for each in found], resolution=_ROUNDED / max(least, 1)),
+        mean([share.of(each) for each in found], resolution=ROUNDED / max(least, 1)),
         found,
         group=label(group),
         statistic=(

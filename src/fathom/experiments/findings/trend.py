@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from fathom.experiments.findings.finding import LEAST_VALUES, Claim, Finding
-from fathom.experiments.findings.groups import groups, label, parted
+from fathom.experiments.findings.groups import groups, label
 from fathom.experiments.findings.quantities import Quantity, epochs
+from fathom.experiments.findings.rows import unequal
 from fathom.experiments.outcome import Outcome
+from fathom.experiments.problems import grouped
 from fathom.experiments.statistics import rank_correlation
 
 
@@ -54,7 +56,7 @@ class Trend:
         # A stratum in which x is the same throughout compares nothing.
         compared = [
             each
-            for stratum in parted(finite, self.within)
+            for stratum in grouped(finite, self.within).values()
             if len({self.x.of(each) for each in stratum}) > 1
             for each in stratum
         ]
@@ -79,7 +81,12 @@ class Trend:
             group=label(group),
             statistic=f"Spearman's ρ of {x_name} and {y_name}",
             lacks=lacks,
-            notes=[note],
+            notes=[
+                unequal(grouped(used, self.within).values())
+                if self.x.of_rows or self.y.of_rows
+                else "",
+                note,
+            ],
         )
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Hashable
 
 from fathom.experiments.findings.finding import Claim
-from fathom.experiments.findings.groups import looks_at_all, problem, tells_classes
+from fathom.experiments.findings.groups import looks_at_all, tells_classes
 from fathom.experiments.findings.quantities import ACCURACY, DIMENSION, SATURATION, WIDTH
 from fathom.experiments.findings.trend import Trend
 from fathom.experiments.outcome import Outcome
+from fathom.experiments.problems import problem_of
 
 
 def alike_but_width(outcome: Outcome) -> Hashable:
@@ -15,7 +16,7 @@ def alike_but_width(outcome: Outcome) -> Hashable:
     Args:
         outcome: Of a training.
     """
-    return problem(outcome), outcome.task.model, outcome.task.repetition
+    return problem_of(outcome), outcome.task.model, outcome.task.repetition
 
 
 WIDTHS = (
