@@ -140,7 +140,7 @@ def test_pictures_of_a_relative_folder_are_refused_on_other_machines(tmp_path: P
 
 
 # The fewest pictures on which each still has what its figures and findings are about.
-_FEW = {
+_FEW: dict[str, dict[str, list[Any]]] = {
     "classes-by-width": {"classes": [2, 3]},
     "clutter-by-width": {"data": ["seven-vs-nine"], "clutter": [0.0, 1.0]},
     "dense-width": {},
