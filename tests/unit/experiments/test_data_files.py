@@ -78,6 +78,12 @@ def test_unbalanced_cifar10_has_the_papers_shares(tmp_path: Path) -> None:
     assert torch.bincount(dataset.test.labels).tolist() == [10] * 10
 
 
+def test_a_copy_is_decoded_once_for_all_that_is_made_of_it(copy: Path) -> None:
+    first, second = (load("unbalanced-cifar10", folder=copy, repetition=each) for each in (0, 1))
+    assert not torch.equal(first.train.labels, second.train.labels)
+    assert first.test.pixels.data_ptr() == second.test.pixels.data_ptr()
+
+
 def test_fewer_classes_of_a_copy_are_the_first_ones(copy: Path) -> None:
     dataset = load("cifar10", folder=copy, classes=2)
     assert dataset.classes == ("airplane", "automobile")

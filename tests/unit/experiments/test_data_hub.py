@@ -11,6 +11,7 @@ import pytest
 from huggingface_hub.utils._http import close_session
 
 from fathom.errors import DataNotFoundError
+from fathom.experiments.data.cifar import cifar10
 from fathom.experiments.data.hub import quiet
 from fathom.experiments.data.load import load
 from made_pictures import NAMES, Made
@@ -69,7 +70,10 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     hub = Hub(monkeypatch, tmp_path / "cache")
     thread = threading.Thread(target=hub.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
+    # Another test's, of the same hub.
+    cifar10.cache_clear()
     yield hub
+    cifar10.cache_clear()
     hub.server.shutdown()
     hub.server.server_close()
     thread.join()

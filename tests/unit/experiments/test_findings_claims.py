@@ -120,22 +120,22 @@ CASES = (
         {"width": SHARES, "classes": (2, 5, None)},
     ),
     Case(
-        "The tail of low saturation is longer in wider networks.",
+        "The tail of low saturation is a larger share of the layers in wider networks.",
         lambda sign, task, noise: {"tail": 4 + sign * int(doublings(task))},
         {"width": SHARES},
     ),
     Case(
-        "The tail of low saturation is longer in deeper networks.",
+        "The tail of low saturation is a larger share of the layers in deeper networks.",
         deep_tail,
         {"model": ("vgg11", "vgg13", "vgg16", "vgg19")},
     ),
     Case(
-        "A ResNet with its early downsampling has a tail: its second half is less saturated.",
+        "With its early downsampling the second half of a ResNet's layers is less saturated.",
         resnet_tail,
         RESNETS,
     ),
     Case(
-        "In that tail probes rise less than without the downsampling.",
+        "With its early downsampling probes gain less over the second half of a ResNet's layers.",
         resnet_probes,
         RESNETS,
     ),
@@ -165,12 +165,12 @@ CASES = (
         {"clutter": (0.0, 0.5, 1.0)},
     ),
     Case(
-        "Patterns of saturation are there before half of the training.",
+        "The last pattern of saturation is there before half of the training.",
         lambda sign, task, noise: {"late_pattern": sign < 0},
         {},
     ),
     Case(
-        "Networks that end more saturated are already so after the first epoch.",
+        "Networks that end more saturated were more saturated after the first epoch.",
         started,
         {"width": SHARES},
     ),

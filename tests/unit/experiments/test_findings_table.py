@@ -84,6 +84,32 @@ def test_text_says_a_claim_once_above_what_it_was_read_on() -> None:
     ]
 
 
+def test_no_line_is_longer_than_100_characters_where_there_are_words() -> None:
+    group = "digits (2 to 10 classes, clutter 0 to 0.5), vgg11, vgg13, vgg16, vgg19, resnet18"
+    note = "1 left out, whose numbers are not finite; " * 4
+    found = CLAIM.judged(
+        Estimate(-1.5, -2, -1), OUTCOMES, group=group, statistic="ρ of it " * 20, notes=[note]
+    )
+    lines = as_text([found], caution="so many words " * 20).splitlines()
+    assert max(map(len, lines)) <= 100
+    # What it is read on stays in its column, and no word is lost.
+    start = lines[0].index("read on")
+    place = next(place for place, line in enumerate(lines) if line.startswith("holds"))
+    assert not lines[place + 1][:start].strip()
+    assert " ".join(line[start:] for line in lines[place : place + 3]).split() == group.split()
+    words = " ".join(" ".join(lines).split())
+    for each in (note, "ρ of it " * 20, "so many words " * 20):
+        assert each.strip() in words
+
+
+def test_a_caution_is_the_last_line() -> None:
+    one = [finding(-2, -1)]
+    assert as_text(one, caution="2 of 3.") == as_text(one) + "\n\n2 of 3."
+    assert as_markdown(one, caution="a_b: low.") == as_markdown(one) + "\n\na\\_b: low."
+    long = as_text([finding(-2, -1, group="folder:/" + "a" * 120)])
+    assert "a" * 120 in long
+
+
 def test_what_is_not_a_number_is_a_dash() -> None:
     row = as_text([finding(math.nan, math.nan)]).splitlines()[-2]
     assert row.split()[:5] == ["not", "enough", "data", "–", "–"]

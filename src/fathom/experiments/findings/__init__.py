@@ -12,7 +12,9 @@ The rules, which are the same for all claims:
   3 networks; else, and where the statistic is not defined, the verdict is "not enough data", and
   the note says why.
 - A claim holds where the whole 95% interval lies on the side that it claims; else it does not hold,
-  and the note says whether the interval lies on the other side or is too wide to tell.
+  and the note says whether the interval lies on the other side or includes the claim's bound.
+- Intrinsic dimension and saturation read low from few rows. Comparisons of problems that have
+  different numbers of test pictures say so, and a last line names layers with too few.
 - Trainings whose number is not finite are left out, and counted in the note.
 - No interval is corrected for the number of claims: of 40 about nothing, one holds by chance.
 """

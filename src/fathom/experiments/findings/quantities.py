@@ -181,4 +181,6 @@ DIMENSION = Quantity(
     of_rows=True,
 )
 ACCURACY = named("test accuracy", lambda outcome: last(metric(outcome, "test_accuracy")))
-TAIL = named("share of the layers in the tail", tail, of_rows=True)
+TAIL = named(
+    "share of the layers in the tail, at the end below half of the peak", tail, of_rows=True
+)

@@ -2,6 +2,7 @@
 
 import math
 import re
+import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -9,37 +10,42 @@ from fathom.experiments.findings.finding import Finding
 from fathom.text import columns, visible
 
 _NUMBERS = frozenset({1, 2, 3, 4})
-_COLUMNS = ("verdict", "value", "95% interval", "trainings", "repetitions", "read on")
+_COLUMNS = ("verdict", "value", "95% interval", "trainings", "repetitions")
+_LAST = "read on"
+_WIDTH = 100
 
 
-def as_text(findings: Sequence[Finding]) -> str:
+def as_text(findings: Sequence[Finding], *, caution: str = "") -> str:
     """Write findings for a terminal: each claim once, and under it a line for what it was read on.
 
     Args:
         findings: Of one or more claims.
+        caution: What is to be known of all of them, such as `rows.provisional`; "" for nothing.
 
     Returns:
-        Lines without a last newline; one sentence where there are none.
+        Lines without a last newline, of 100 characters where words allow it; one sentence where
+        there are no findings.
     """
     if not findings:
         return "The trainings speak to none of the claims."
-    lines = columns([_COLUMNS, *map(_cells, findings)], right=_NUMBERS).splitlines()
-    rows = iter(lines[1:])
-    said = [lines[0]]
+    head, *rows = columns([_COLUMNS, *map(_cells, findings)], right=_NUMBERS).splitlines()
+    indent = " " * (len(head) + 2)
+    lines = iter(rows)
+    said = [f"{head}  {_LAST}"]
     for (claim, source, statistic), group in groupby(findings, _head):
-        said += ["", f"{claim} ({source})", f"  {visible(statistic)}"]
+        said += ["", *_lines(f"{claim} ({source})"), *_lines(statistic, indent="  ")]
         for finding in group:
-            said.append(next(rows))
-            if finding.note:
-                said.append(f"    {visible(finding.note)}")
-    return "\n".join(said)
+            said += _lines(finding.group, first=f"{next(lines)}  ", indent=indent)
+            said += _lines(finding.note, indent="    ")
+    return "\n".join([*said, "", *_lines(caution)] if caution else said)
 
 
-def as_markdown(findings: Sequence[Finding]) -> str:
+def as_markdown(findings: Sequence[Finding], *, caution: str = "") -> str:
     """Write findings as one table in Markdown.
 
     Args:
         findings: Of one or more claims.
+        caution: What is to be known of all of them; a paragraph under the table; "" for nothing.
 
     Returns:
         Lines without a last newline.
@@ -56,7 +62,20 @@ def as_markdown(findings: Sequence[Finding]) -> str:
         for each in findings
     ]
     lines = [head, ("---",) * len(head), *(tuple(map(_escaped, row)) for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([*table, "", _escaped(caution)] if caution else table)
+
+
+def _lines(text: str, *, first: str = "", indent: str = "") -> list[str]:
+    """Break text between words, where it is longer than a line."""
+    return textwrap.wrap(
+        visible(text),
+        _WIDTH,
+        initial_indent=first or indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _measured(finding: Finding) -> str:
@@ -80,7 +99,6 @@ def _cells(finding: Finding) -> tuple[str, ...]:
         interval if math.isfinite(finding.low) else "–",
         str(finding.trainings),
         str(finding.repetitions),
-        finding.group,
     )
 
 

@@ -24,12 +24,12 @@ _LATE = named("saturation of the second half of the layers", late_saturation, of
 _GAIN = named("the probes' gain over the second half of the layers", late_gain)
 
 _LOWER = Claim(
-    text="A ResNet with its early downsampling has a tail: its second half is less saturated.",
+    text="With its early downsampling the second half of a ResNet's layers is less saturated.",
     source="figures of the Delve project",
     above=False,
 )
 _FLAT = Claim(
-    text="In that tail probes rise less than without the downsampling.",
+    text="With its early downsampling probes gain less over the second half of a ResNet's layers.",
     source="figures of the Delve project",
     above=False,
 )
@@ -76,7 +76,7 @@ def downsampling(outcomes: Sequence[Outcome]) -> Iterator[Finding]:
 TAILS = (
     Trend(
         claim=Claim(
-            text="The tail of low saturation is longer in wider networks.",
+            text="The tail of low saturation is a larger share of the layers in wider networks.",
             source="SA 3.5, Fig. 1, 11, 16",
             above=True,
         ),
@@ -87,7 +87,7 @@ TAILS = (
     ),
     Trend(
         claim=Claim(
-            text="The tail of low saturation is longer in deeper networks.",
+            text="The tail of low saturation is a larger share of the layers in deeper networks.",
             source="SA 3.5, Fig. 1, 11, 16",
             above=True,
         ),

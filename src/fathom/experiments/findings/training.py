@@ -28,7 +28,7 @@ _LEAST_EPOCHS = 4
 """Of a training of which something can be said to show early: in its first quarter is one epoch."""
 
 _EARLY = Claim(
-    text="Patterns of saturation are there before half of the training.",
+    text="The last pattern of saturation is there before half of the training.",
     source="SA 3.5, Fig. 11; EP",
     above=False,
     bound=0.5,
@@ -83,7 +83,7 @@ TRAININGS = (
     early,
     Trend(
         claim=Claim(
-            text="Networks that end more saturated are already so after the first epoch.",
+            text="Networks that end more saturated were more saturated after the first epoch.",
             source="SA 3.5, Fig. 11",
             above=True,
         ),
