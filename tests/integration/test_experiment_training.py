@@ -74,8 +74,6 @@ def test_its_outcome_has_what_the_run_has(whole: Layout) -> None:
     assert outcome.task == _TASK
     assert outcome.widths == (128, 8, 2)
     assert outcome.saturation["eval"].shape == (3, 3)
-    average = outcome.saturation["eval"][:, :2].mean(1)
-    np.testing.assert_array_equal(outcome.average_saturation(), average)
     # One fully connected row a picture, of 72 sevens and nines.
     assert outcome.test_pictures == 72
     np.testing.assert_allclose(outcome.rows_per_width, [72 / 128, 72 / 8, 72 / 2])

@@ -99,20 +99,23 @@ def findings(
     layout, body, tasks = begun(name, out)
     found = _finished(layout, tasks, name, out)
     from fathom.experiments.findings.claims import findings as stated
+    from fathom.experiments.findings.rows import provisional
     from fathom.experiments.findings.table import as_markdown, as_text
 
-    read = stated(found)
+    read, caution = stated(found), provisional(found)
     with standard_output("experiment findings"):
         if as_json:
             record = {
                 **body,
                 "trainings": len(tasks),
                 "done": len(found),
+                "caution": caution,
                 "findings": [each.to_body() for each in read],
             }
             typer.echo(json.dumps(record, indent=2))
         else:
-            typer.echo(as_markdown(read) if markdown else as_text(read))
+            written = as_markdown if markdown else as_text
+            typer.echo(written(read, caution=caution))
             typer.echo(f"\n{_resting(found, tasks)}")
 
 

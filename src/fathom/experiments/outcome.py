@@ -50,18 +50,6 @@ class Outcome:
     model_accuracy: float = float("nan")
     seconds: float = 0.0
 
-    def average_saturation(self, phase: str = "eval") -> Numbers:
-        """Return SA's equation 2 at each epoch: the mean over the layers without the last.
-
-        Args:
-            phase: `train` or `eval`.
-
-        Returns:
-            (epochs,), in [0, 1].
-        """
-        average: Numbers = self.saturation[phase][:, :-1].mean(1)
-        return average
-
     @property
     def focus(self) -> int | None:
         """The place of the layer that the papers look at; None where they look at all."""
