@@ -15,6 +15,9 @@ from fathom.experiments.status import Cell, Progress, cells, counts, last_line, 
 from fathom.text import columns, visible
 from fathom.views.numbers import number
 
+# A full disk leaves an empty file.
+_UNTOLD = "its traceback could not be written"
+
 
 def status(
     name: Name = None,
@@ -55,7 +58,9 @@ def summary(tasks: Sequence[Progress]) -> str:
     if not count["running"] + count["waiting"]:
         return words
     left = seconds_left(tasks)
-    words += ", time left: –" if math.isnan(left) else f", about {in_words(left)} left"
+    if math.isnan(left):
+        return f"{words}, time left: –"
+    words += f", about {in_words(left)} left"
     return words if count["running"] else f"{words} with one at a time"
 
 
@@ -70,7 +75,7 @@ def failures(tasks: Sequence[Progress], layout: Layout) -> str:
         Two lines a failed task: its name and error, and where the whole traceback is.
     """
     return "\n".join(
-        f"failed: {each.task.name}: {visible(last_line(layout, each.task))}\n"
+        f"failed: {each.task.name}: {visible(last_line(layout, each.task)) or _UNTOLD}\n"
         f"    {visible(str(layout.failed(each.task)))}"
         for each in tasks
         if each.state == "failed"
@@ -81,13 +86,13 @@ def _table(found: Sequence[Cell]) -> str:
     rows = [("data", "model", "width", "done", "epochs", "time", "test accuracy")]
     for cell in found:
         task = cell.tasks[0].task
-        underway = ", ".join(map(str, cell.underway))
+        begun_epochs = ", ".join(map(str, cell.begun))
         rows.append((
             cell.problem,
             task.model,
             f"{task.width:g}",
             f"{counts(cell.tasks)['done']}/{len(cell.tasks)}",
-            f"{underway} of {task.training.epochs}" if underway else "",
+            f"{begun_epochs} of {task.training.epochs}" if begun_epochs else "",
             in_words(cell.seconds),
             "–" if math.isnan(cell.accuracy) else f"{cell.accuracy:.3f}",
         ))  # fmt: skip

@@ -57,6 +57,15 @@ class Cell:
         return [each.epochs for each in self.tasks if each.state == "running"]
 
     @property
+    def begun(self) -> list[int]:
+        """The same of each task that is running, or that was stopped after an epoch and goes on."""
+        return [
+            each.epochs
+            for each in self.tasks
+            if each.state == "running" or (each.state != "done" and each.epochs)
+        ]
+
+    @property
     def seconds(self) -> float:
         """The mean over the finished tasks; nan where there is none."""
         return _mean([each.seconds for each in self.tasks if each.state == "done"])

@@ -123,7 +123,14 @@ def test_epochs_of_what_runs_are_told_by_cell(tmp_path: Path) -> None:
     write_json(layout.progress(task(8, 1)), {"epoch": 7, "epochs": 20, "seconds": 3.5})
     with held(layout.lock(task(8, 1))):
         (cell,) = cells(progress(layout, [task(8, 0), task(8, 1)]))
-    assert cell.underway == [7]
+    assert cell.underway == cell.begun == [7]
+
+
+def test_epochs_of_what_was_stopped_are_told_too(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    write_json(layout.progress(task(8, 1)), {"epoch": 7, "epochs": 20, "seconds": 3.5})
+    (cell,) = cells(progress(layout, [task(8, 0), task(8, 1)]))
+    assert (cell.underway, cell.begun) == ([], [7])
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ _PATIENCE = 5.0  # seconds
 _LOGGERS = ("datasets", "huggingface_hub")
 
 FORMATS = (
-    "a folder that `save_to_disk` wrote, one of train-*.parquet and test-*.parquet, or one of "
-    "train/CLASS/*.png and test/CLASS/*.png"
+    "a folder that `save_to_disk` of a DatasetDict wrote, one of train-*.parquet and "
+    "test-*.parquet, or one of train/CLASS/*.png and test/CLASS/*.png"
 )
 """What a folder of data can hold, for messages."""
 

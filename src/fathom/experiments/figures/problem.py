@@ -79,7 +79,11 @@ def _draw(page: Page, axis: str, title: str) -> ShownFigure:
         axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     for row, (_, label) in enumerate(rows):
         on.label(row, label)
-        on.grid[row][0].set_ylim(top=1.02)
+    for axes, *_ in on.grid[1:]:
+        axes.set_ylim(top=1.02)
+        # Room for markers at 1, but no label above it: there is no such share.
+        low = axes.get_ylim()[0]
+        axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= 1 + 1e-9])
     on.share(0)
     return on.finish(
         f"{'Saturation' if len(rows) == 1 else 'Saturation and accuracy'} by "

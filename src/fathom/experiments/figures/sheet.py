@@ -86,7 +86,10 @@ class Sheet:
 
     def left(self, text: str) -> None:
         """Write beside all rows what their y axes show."""
-        self.figure.supylabel(text, ma="center", fontsize=FONT + 0.5, color=self.look.text)
+        # Half-way up the figure, whose title keeps an inch; names of layers below give room too.
+        room = 72 * max(0.9 * len(self.grid) * self.height, self.figure.get_figheight() - 2)
+        lines = "\n".join(_in_lines(line, room) for line in text.split("\n"))
+        self.figure.supylabel(lines, ma="center", fontsize=FONT + 0.5, color=self.look.text)
 
     def label(self, row: int, text: str) -> None:
         """Write beside a row what its y axes show, in as many lines as its height asks for."""
