@@ -5,8 +5,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +12,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+
+from preloaded import FATHOM, Piped
 
 PATIENCE = 60.0
 """Seconds that a test waits for what must come."""
@@ -51,24 +51,17 @@ class Serving:
         *options: object,
         port: int | None = 0,
         cwd: Path | None = None,
+        fathom: tuple[str, ...] = FATHOM,
     ):
-        self._command = [
-            str(Path(sys.executable).with_name("fathom")),
-            "serve",
-            str(folder),
-            *map(str, options),
-        ]
+        self._command = [*fathom, "serve", folder, *options]
         self._cwd = cwd
         self.folder = Path(folder)
         self.said: list[str] = []
         self._start(port)
 
     def _start(self, port: int | None) -> None:
-        command = self._command if port is None else [*self._command, "--port", str(port)]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self._cwd
-        )
-        assert self.process.stdout is not None
+        command = self._command if port is None else [*self._command, "--port", port]
+        self.process = Piped(command, cwd=self._cwd)
         waking = threading.Timer(PATIENCE, self.process.kill)
         waking.start()
         self.said = []
@@ -110,7 +103,7 @@ class Serving:
         """Press Ctrl-C: its status, and what it said on standard error."""
         self.process.send_signal(signal.SIGINT)
         _, errors = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, errors
+        return self.process.wait(), errors
 
     def kill(self) -> None:
         self.process.kill()

@@ -1,6 +1,5 @@
 """Small real runs for views to show."""
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Self
@@ -9,6 +8,7 @@ import torch
 from torch import nn
 
 import fathom
+from preloaded import Piped
 
 
 def small_model(width: int = 8) -> nn.Sequential:
@@ -36,19 +36,12 @@ class Training:
     """A training in a process of its own, which takes a step when it is told to."""
 
     def __init__(self, folder: Path):
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._process = Piped((__file__, folder))
         self.steps = 0
         self.step()
 
     def step(self) -> None:
         """Take a step, and wait until it is recorded."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write("step\n")
         self._process.stdin.flush()
         assert self._process.stdout.readline() == f"{self.steps}\n"

@@ -5,34 +5,35 @@ import os
 import pty
 import re
 import select
-import signal
 import struct
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+
+from preloaded import Preloaded
 
 _PATIENCE = 120.0
 
 
 class Terminal:
-    """Runs a command in a terminal of its own, and keeps what it sends."""
+    """Runs what follows `python` in a terminal of its own, and keeps what it sends."""
 
     def __init__(
         self,
-        command: Sequence[str],
+        command: Iterable[object],
         *,
         lines: int = 24,
         columns: int = 80,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.sent = b""
-        self.process, self._terminal = pty.fork()
-        if self.process == 0:
-            os.environ.update({"TERM": "xterm-256color"} | dict(environment or {}))
-            # The size is there before anything asks for it.
-            fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-            os.execvp(command[0], list(command))
-        self.before = termios.tcgetattr(self._terminal)
+        self._terminal, theirs = pty.openpty()
+        # The size is there before anything asks for it.
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self.before = termios.tcgetattr(theirs)
+        known = {"TERM": "xterm-256color"} | dict(environment or {})
+        self._process = Preloaded(command, [theirs] * 3, environment=known)
+        os.close(theirs)
 
     @property
     def text(self) -> str:
@@ -66,8 +67,8 @@ class Terminal:
         ends = time.monotonic() + _PATIENCE
         while self._read():
             if time.monotonic() > ends:
-                os.kill(self.process, signal.SIGKILL)
-        return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+                self._process.kill()
+        return self._process.wait()
 
     def close(self) -> None:
         os.close(self._terminal)

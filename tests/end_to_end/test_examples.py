@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import fathom
+from preloaded import done
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -32,14 +33,19 @@ def example(
     name: str = request.param
     folder = tmp_path_factory.mktemp(name)
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node=2"] if name == "ddp" else []
-    done = subprocess.run(
-        [sys.executable, *launcher, EXAMPLES / f"{name}.py"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
+    told = (
+        subprocess.run(
+            [sys.executable, *launcher, EXAMPLES / f"{name}.py"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+        if launcher
+        # Of fathom nothing is there before the example imports it.
+        else done(EXAMPLES / f"{name}.py", cwd=folder, modules=("torch",))
     )
-    assert done.returncode == 0, done.stderr
-    return name, done.stdout, folder
+    assert told.returncode == 0, told.stderr
+    return name, told.stdout, folder
 
 
 def test_it_runs_and_records(example: tuple[str, str, Path]) -> None:

@@ -21,13 +21,13 @@ from fathom.experiments.layout import Layout, read_json
 from fathom.experiments.models.build import ARCHITECTURES
 from fathom.experiments.spec import Spec
 from fathom.experiments.suite import planned
+from preloaded import FATHOM
 from terminals import Terminal
 
 Command = Callable[..., tuple[int, str, str]]
 
 TINY = ["dense-width", "--data", "digits", "--width", "8", "--width", "16", "--epochs", "1"]
 TINY += ["--repetitions", "1", "--workers", "1"]
-SCRIPT = str(Path(sys.executable).with_name("fathom"))
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ def test_a_failed_training_is_named_with_its_error_and_its_traceback(
 def test_control_c_keeps_what_is_done(tmp_path: Path) -> None:
     options = ["--data", "digits", "--width", "8", "--epochs", "1000", "--repetitions", "1"]
     options += ["--workers", "1", "--out", str(tmp_path)]
-    terminal = Terminal([SCRIPT, "experiment", "run", "dense-width", *options], columns=120)
+    terminal = Terminal([*FATHOM, "experiment", "run", "dense-width", *options], columns=120)
     try:
         layout = Layout(tmp_path)
         terminal.read_until("0 of 1 done, 1 running, 0 failed, about")

@@ -10,8 +10,7 @@ import pytest
 from fathom.views.server.serving import PORT
 from live import PATIENCE, Serving, stamps
 from live_training import recorded
-
-FATHOM = str(Path(sys.executable).with_name("fathom"))
+from preloaded import FATHOM, done
 
 
 def test_ctrl_c_ends_it_in_peace(tmp_path: Path) -> None:
@@ -65,7 +64,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         done = subprocess.run(
-            [FATHOM, "serve", str(tmp_path), "--port", str(port)],
+            [*FATHOM, "serve", str(tmp_path), "--port", str(port)],
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -77,16 +76,11 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["no.such.name.invalid", "192.0.2.1", "a b", ""])
 def test_an_address_that_is_not_of_this_machine(tmp_path: Path, host: str) -> None:
-    done = subprocess.run(
-        [FATHOM, "serve", str(tmp_path), "--port", "0", "--host", host],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("fathom: serve: --host must be a name or address of this machine")
-    assert repr(host) in done.stderr
-    assert done.stderr.count("\n") == 1
+    told = done(*FATHOM, "serve", tmp_path, "--port", 0, "--host", host)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr.startswith("fathom: serve: --host must be a name or address of this machine")
+    assert repr(host) in told.stderr
+    assert told.stderr.count("\n") == 1
 
 
 def test_without_the_extra_one_line_says_so(tmp_path: Path) -> None:

@@ -1,6 +1,4 @@
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +7,10 @@ import torch
 from torch import nn
 
 import fathom
+from preloaded import FATHOM, done
 from terminals import Terminal
 
-COMMAND = (sys.executable, "-c", "from fathom.cli.main import main; main()", "top")
+COMMAND = (*FATHOM, "top")
 
 # What has to be sent at the end, so that the shell has its own screen and cursor again.
 LEFT = (b"\x1b[?1049l", b"\x1b[?25h")
@@ -27,7 +26,7 @@ def recorded(path: Path, steps: int = 1) -> None:
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    terminal = Terminal((*COMMAND, str(tmp_path / "x")))
+    terminal = Terminal((*COMMAND, tmp_path / "x"))
     yield terminal
     terminal.close()
 
@@ -74,23 +73,17 @@ def _last_line_of(sent: bytes) -> int:
     return max(int(line) for line in re.findall(rb"\x1b\[(\d+);\d+H", sent))
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
-
-
 def test_without_a_terminal_it_says_what_there_is_instead(tmp_path: Path) -> None:
-    done = run(tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("fathom: top: standard input and output must be a terminal")
-    assert "fathom show" in done.stderr
-    assert done.stderr.count("\n") == 1
+    told = done(*COMMAND, tmp_path)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr.startswith("fathom: top: standard input and output must be a terminal")
+    assert "fathom show" in told.stderr
+    assert told.stderr.count("\n") == 1
 
 
 def test_a_file_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    terminal = Terminal((*COMMAND, str(tmp_path / "file")))
+    terminal = Terminal((*COMMAND, tmp_path / "file"))
     assert terminal.end() == 2
     assert "RUN must be a folder" in terminal.text
     terminal.close()
@@ -101,7 +94,7 @@ def test_without_textual_it_says_how_to_install_it(tmp_path: Path) -> None:
         "import sys; sys.modules['textual'] = None; "
         "from fathom.cli.main import main; sys.argv[0] = 'fathom'; main()"
     )
-    terminal = Terminal((sys.executable, "-c", script, "top", str(tmp_path / "x")), columns=300)
+    terminal = Terminal(("-c", script, "top", tmp_path / "x"), columns=300)
     assert terminal.end() == 2
     assert "pip install '.[tui]'" in terminal.text
     assert "Traceback" not in terminal.text

@@ -1,8 +1,5 @@
 """A tracker in real loops of Accelerate, on one process and on two."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import fathom
 from comparison import assert_read
 from fathom.integrations.accelerate import FathomTracker
 from page_scripts import run_script
+from preloaded import ranks
 
 
 @pytest.fixture(autouse=True)
@@ -271,16 +269,7 @@ def test_of_two_processes_the_tracker_watches_the_first_and_says_so_and_watch_wa
     tmp_path: Path,
 ) -> None:
     (tmp_path / "train.py").write_text(_SCRIPT)
-    source = Path(fathom.__file__).parents[1]
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py"]
-    subprocess.run(
-        [sys.executable, *command],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"},
-        check=True,
-        timeout=180,
-        capture_output=True,
-    )
+    ranks(tmp_path / "train.py", modules=("fathom", "accelerate"))
     run = fathom.open_run(tmp_path / "run")
     assert run.steps == [4]
     assert run.snapshot(4).train["0"].rows == 7

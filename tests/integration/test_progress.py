@@ -92,9 +92,7 @@ class Screen:
 
 def trained(end: str = "pass", *, lines: int = 24, columns: int = 80) -> tuple[int, str, Screen]:
     """Train in a terminal: exit status, what was sent, what is to be seen of it in the end."""
-    started = Terminal(
-        (sys.executable, "-c", TRAINING.replace("END", end)), lines=lines, columns=columns
-    )
+    started = Terminal(("-c", TRAINING.replace("END", end)), lines=lines, columns=columns)
     status = started.end()
     started.close()
     sent = started.sent.decode()
@@ -158,7 +156,7 @@ def test_a_monitor_that_nobody_closes_leaves_the_terminal_free() -> None:
     script = TRAINING.replace("with fathom.watch(", "monitor = fathom.watch(").replace(
         ") as monitor:\n", ")\nif True:\n"
     )
-    started = Terminal((sys.executable, "-c", script.replace("END", "pass")))
+    started = Terminal(("-c", script.replace("END", "pass")))
     assert started.end() == 0
     started.close()
     screen = Screen(24, 80)
@@ -181,7 +179,7 @@ for monitor in monitors:
     print("closing")
     monitor.close()
 """
-    started = Terminal((sys.executable, "-c", script))
+    started = Terminal(("-c", script))
     assert started.end() == 0
     started.close()
     screen = Screen(24, 80)
@@ -192,9 +190,7 @@ for monitor in monitors:
 
 
 def test_a_terminal_that_knows_no_commands_has_a_line_a_snapshot() -> None:
-    started = Terminal(
-        (sys.executable, "-c", TRAINING.replace("END", "pass")), environment={"TERM": "dumb"}
-    )
+    started = Terminal(("-c", TRAINING.replace("END", "pass")), environment={"TERM": "dumb"})
     assert started.end() == 0
     started.close()
     assert b"\x1b" not in started.sent

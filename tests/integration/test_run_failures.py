@@ -3,8 +3,6 @@
 import json
 import shutil
 import sqlite3
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ import torch
 from torch import nn
 
 import fathom
+from preloaded import done
 
 # Trains until no file may grow any more, as on a full disk, and on from there.
 FULL_DISK = """
@@ -101,10 +100,9 @@ def record(monitor: fathom.Monitor, model: nn.Module, steps: range) -> None:
 
 
 def answer(script: str, *arguments: object) -> dict[str, Any]:
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
+    told = done("-c", script, *arguments)
+    assert told.returncode == 0, told.stderr
+    result: dict[str, Any] = json.loads(told.stdout)
     return result
 
 

@@ -1,7 +1,5 @@
 """One writer a run: a path that holds one is refused, or gone on with."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ from torch import nn
 
 import fathom
 from fathom.store import writer
+from preloaded import Piped
 
 # Records into a run for as long as its standard input is open; says when it has begun.
 TRAINER = """
@@ -239,12 +238,7 @@ def test_a_run_is_read_but_not_written_by_others_while_it_is_written(
     tmp_path: Path, journal: str
 ) -> None:
     folder = tmp_path / "run"
-    command = [sys.executable, "-c", TRAINER, str(folder), journal]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as trainer:
-        assert trainer.stdin is not None
-        assert trainer.stdout is not None
+    with Piped(("-c", TRAINER, folder, journal)) as trainer:
         assert trainer.stdout.readline() == "recording\n"
         with pytest.raises(fathom.RunBusyError, match="run must be written by one training"):
             fathom.watch(small(), folder, resume=True, budget=None)
@@ -264,7 +258,7 @@ def test_a_run_is_read_but_not_written_by_others_while_it_is_written(
             assert run.steps == list(range(steps))
             assert steps >= seen >= 30
             assert run.damaged == []
-    assert trainer.returncode == 0
+        assert trainer.wait() == 0
 
 
 def test_a_place_without_wal_gets_a_rollback_journal(

@@ -3,7 +3,6 @@
 import errno
 import os
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,8 +13,7 @@ from fathom.errors import ArgumentError
 from fathom.views.server import serving
 from live import PATIENCE, Serving
 from live_training import recorded
-
-FATHOM = str(Path(sys.executable).with_name("fathom"))
+from preloaded import FATHOM, done
 
 
 def test_a_port_that_one_may_not_listen_at_is_the_ports_fault(
@@ -34,16 +32,11 @@ def test_a_port_that_one_may_not_listen_at_is_the_ports_fault(
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     file = tmp_path / "run.sqlite"
     file.write_bytes(b"")
-    done = subprocess.run(
-        [FATHOM, "serve", str(file), "--port", "0"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("fathom: serve: folder must be a folder of runs")
-    assert str(file) in done.stderr
-    assert done.stderr.count("\n") == 1
+    told = done(*FATHOM, "serve", file, "--port", 0)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr.startswith("fathom: serve: folder must be a folder of runs")
+    assert str(file) in told.stderr
+    assert told.stderr.count("\n") == 1
 
 
 def test_a_browser_that_stays_in_the_terminal_is_served(

@@ -198,8 +198,12 @@ def test_open_streams_do_not_hold_up_the_end(root: Path) -> None:
 
 
 def test_a_stream_says_at_once_when_to_come_again(root: Path) -> None:
+    script = (
+        "from fathom.views.server import events; events.HEARTBEAT = 1.0; "
+        "from fathom.cli.main import main; main()"
+    )
     with (
-        Serving(root) as serving,
+        Serving(root, fathom=("-c", script)) as serving,
         httpx.stream("GET", serving.url.join("api/events"), timeout=PATIENCE) as response,
     ):
         assert response.headers["content-type"] == "text/event-stream; charset=utf-8"

@@ -2,10 +2,6 @@
 
 import csv
 import io
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -15,6 +11,7 @@ import pytest
 import fathom
 from fathom.sinks import CSV
 from fathom.views.export import COLUMNS, export
+from preloaded import Piped
 from watched import watched
 
 TRAINING = """
@@ -147,16 +144,11 @@ def test_of_a_killed_training_every_recorded_step_is_whole(tmp_path: Path) -> No
     path = tmp_path / "numbers.csv"
     for kill in range(5):
         path.unlink(missing_ok=True)
-        training = subprocess.Popen(
-            [sys.executable, "-c", TRAINING, str(path)], stdout=subprocess.PIPE, text=True
-        )
-        assert training.stdout is not None
-        said = [training.stdout.readline() for _ in range(3 + kill)]
-        time.sleep(0.003 * kill)
-        os.kill(training.pid, signal.SIGKILL)
-        done = int((said + training.stdout.readlines())[-1])
-        training.wait()
-        training.stdout.close()
+        with Piped(("-c", TRAINING, path)) as training:
+            said = [training.stdout.readline() for _ in range(3 + kill)]
+            time.sleep(0.003 * kill)
+            training.kill()
+            done = int((said + training.stdout.readlines())[-1])
         # The last line may be cut short.
         path.write_bytes(path.read_bytes().rpartition(b"\n")[0] + b"\n")
         rows = [row for row in rows_of(path) if row["layer"]]

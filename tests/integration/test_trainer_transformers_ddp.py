@@ -1,11 +1,9 @@
 """Hugging Face's Trainer on two processes."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import fathom
+from preloaded import ranks
 
 _DDP = """
 import sys
@@ -45,17 +43,8 @@ trainer.train(resume_from_checkpoint=resume[0] if resume else None)
 
 def test_under_ddp_the_rows_of_all_ranks_count_and_each_keeps_its_window(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(_DDP)
-    source = Path(fathom.__file__).parents[1]
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py"]
     for arguments in (["run"], ["run", "out/checkpoint-6"]):
-        subprocess.run(
-            [sys.executable, "-W", "ignore", *launch, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"},
-            check=True,
-            timeout=180,
-            capture_output=True,
-        )
+        ranks(tmp_path / "train.py", *arguments, modules=("fathom", "transformers.trainer"))
         run = fathom.open_run(tmp_path / "run")
         assert run.steps == [4, 8]
         real = sum(index % 9 + 3 for index in range(16))
