@@ -227,7 +227,11 @@ def test_control_c_keeps_what_is_done(tmp_path: Path) -> None:
         (["run", "none.toml"], "none.toml must be a file that can be read"),
         (["run", "dense-width", "--data", "mnist"], "got 'mnist'. There are:"),
         (["run", "dense-width", "--model", "vgg"], "got 'vgg'. There are:"),
-        (["run", "dense-width", "--width", "0.5"], "must be a whole number of units, got 0.5"),
+        (
+            ["run", "dense-width", "--width", "0.5"],
+            "must be a whole number of units, at least 1, got 0.5",
+        ),
+        (["run", "dense-width", "--data-folder", "."], "--data-folder must be for data of the hub"),
         (["run", "dense-width", "--device", "gpu"], "Did you mean 'cpu'?"),
         (["run", "dense-width", "--workers", "2", "--dask", "tcp://x"], "must not be given with"),
         (["run", "dense-width", "--epochs", "2"], "with epochs 1 instead of 2"),

@@ -74,7 +74,7 @@ def figures(name: Name = None, out: Out = None) -> None:
     from fathom.experiments.figures.figures import draw
 
     try:
-        written = draw(found, layout.figures, title=body["title"])
+        written = draw(found, layout.figures, title=f"experiment {body['name']}")
     except OSError as error:
         raise ArgumentError(
             f"experiment figures: {layout.figures} must be writable, got {error.strerror or error}."

@@ -18,14 +18,14 @@ from fathom.cli.experiment_folder import Name, Out, begun, command_of, layout_of
 from fathom.cli.experiment_status import failures, summary
 from fathom.cli.show import console
 from fathom.errors import ArgumentError, FathomError, choose
-from fathom.experiments.data.load import load
+from fathom.experiments.data.load import from_hub, load
 from fathom.experiments.estimate import in_words
 from fathom.experiments.layout import Layout
 from fathom.experiments.spec import Spec
 from fathom.experiments.status import counts, progress
 from fathom.experiments.suite import Event, plan, run, workers_for
 from fathom.experiments.task import Task
-from fathom.experiments.training import DEVICES
+from fathom.experiments.training import DEVICES, device_of
 from fathom.text import visible
 
 # Looking at the files of all tasks costs something where they lie on another machine.
@@ -109,6 +109,7 @@ def run_experiment(
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         if dask is None:
+            device_of(device)
             _refuse_missing(left, data_folder)
         if spec is not None:
             _write_plan(spec, layout)
@@ -149,6 +150,11 @@ def _write_plan(spec: Spec, layout: Layout) -> None:
 
 def _refuse_missing(tasks: Sequence[Task], folder: Path | None) -> None:
     """Load each kind of data once: what cannot be had is told at once, not by every training."""
+    if tasks and folder is not None and not any(from_hub(task.data) for task in tasks):
+        raise ArgumentError(
+            f"experiment run: --data-folder must be for data of the hub, got it for "
+            f"{tasks[0].data}. Pass --data cifar10 with it, or leave it out."
+        )
     kinds = {(task.data, task.classes, task.clutter > 0): task for task in tasks}
     for task in kinds.values():
         load(

@@ -228,7 +228,7 @@ def _backend(dask: str | None, workers: int) -> Iterator[None]:
     except (OSError, ValueError) as error:
         raise ExperimentError(
             f"experiment: --dask must be the address of a scheduler, got {dask!r}: "
-            f"{_first_line(error)} Start one: dask scheduler"
+            f"{_first_line(error).rstrip('.')}. Start one: dask scheduler"
         ) from error
     with client:
         if not client.ncores():

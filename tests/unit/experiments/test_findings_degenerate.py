@@ -72,7 +72,7 @@ def test_numbers_that_are_not_finite_are_left_out_and_counted() -> None:
     assert {each.verdict for each in found} == {"not enough data"}
     assert {each.trainings for each in found} == {0}
     (wide, _) = [each for each in found if each.claim.startswith("Wider networks are")][::2]
-    assert "18 left out, whose numbers are not finite" in wide.note
+    assert "18 left out, without a number" in wide.note
 
 
 def test_a_comparison_of_problems_counts_what_each_of_them_lacks() -> None:
@@ -92,7 +92,7 @@ def test_one_training_without_a_number_does_not_spoil_the_others() -> None:
     (finding,) = [each for each in findings(spoilt) if each.claim == claim]
     assert finding.verdict == "holds"
     assert finding.trainings == 15
-    assert finding.note == "1 left out, whose numbers are not finite"
+    assert finding.note == "1 left out, without a number"
 
 
 def test_one_width_is_named_as_the_lack() -> None:

@@ -86,7 +86,7 @@ def test_text_says_a_claim_once_above_what_it_was_read_on() -> None:
 
 def test_no_line_is_longer_than_100_characters_where_there_are_words() -> None:
     group = "digits (2 to 10 classes, clutter 0 to 0.5), vgg11, vgg13, vgg16, vgg19, resnet18"
-    note = "1 left out, whose numbers are not finite; " * 4
+    note = "1 left out, without a number; " * 4
     found = CLAIM.judged(
         Estimate(-1.5, -2, -1), OUTCOMES, group=group, statistic="ρ of it " * 20, notes=[note]
     )

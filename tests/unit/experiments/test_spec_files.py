@@ -139,7 +139,7 @@ def test_nothing_changed_is_the_same(tmp_path: Path) -> None:
         ({"epochs": 0}, r"epochs must be a whole number of at least 1, got 0"),
         ({"clutter": [2.0]}, r"clutter must be in \[0, 1\], got 2\.0"),
         ({"classes": [1]}, r"classes must be whole and at least 2, got 1"),
-        ({"model": ["dense"]}, r"width must be a whole number of units, got 0\.25"),
+        ({"model": ["dense"]}, r"width must be a whole number of units, at least 1, got 0\.25"),
         ({"model": ["vgg12"]}, r"model must be known, got 'vgg12'.*vgg11"),
         ({"data": [""]}, r"data must be a name in quotes, got ''"),
     ],

@@ -66,6 +66,21 @@ def described() -> dict[str, str]:
     return {**lines, f"{_FOLDER}PATH": "any folder of pictures, as train/CLASS/*.png"}
 
 
+def from_hub(name: str) -> bool:
+    """Tell whether a data set is from the Hugging Face hub, or from a folder in its place.
+
+    Args:
+        name: Of a data set.
+
+    Returns:
+        Whether the hub has it.
+
+    Raises:
+        ArgumentError: If there is no such data set.
+    """
+    return _found(name).source is cifar10
+
+
 def _found(name: str) -> _Known:
     if name in _KNOWN:
         return _KNOWN[name]

@@ -15,6 +15,7 @@ The rules, which are the same for all claims:
   and the note says whether the interval lies on the other side or includes the claim's bound.
 - Intrinsic dimension and saturation read low from few rows. Comparisons of problems that have
   different numbers of test pictures say so, and a last line names layers with too few.
-- Trainings whose number is not finite are left out, and counted in the note.
+- Trainings without a number (a loss that is not finite, a curve that never moves) are left out,
+  and counted in the note.
 - No interval is corrected for the number of claims: of 40 about nothing, one holds by chance.
 """

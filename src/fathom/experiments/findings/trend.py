@@ -100,4 +100,4 @@ def known(group: Sequence[Outcome], *quantities: Quantity) -> tuple[list[Outcome
     numbers = [[each.of(outcome) for each in quantities] for outcome in group]
     found = [each for each, of in zip(group, numbers, strict=True) if np.isfinite(of).all()]
     missing = len(group) - len(found)
-    return found, f"{missing} left out, whose numbers are not finite" if missing else ""
+    return found, f"{missing} left out, without a number" if missing else ""

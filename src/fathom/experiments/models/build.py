@@ -41,7 +41,9 @@ class Architecture:
             ArgumentError: If units are not whole, or a share is not in (0, 4].
         """
         if self.units and not (width >= 1 and width % 1 == 0):
-            raise ArgumentError(f"{where}: width must be a whole number of units, got {width!r}.")
+            raise ArgumentError(
+                f"{where}: width must be a whole number of units, at least 1, got {width!r}."
+            )
         if not self.units and not 0 < width <= 4:
             raise ArgumentError(
                 f"{where}: width must be a share of the architecture's own, in (0, 4], got "
@@ -62,7 +64,9 @@ def architecture(name: str) -> Architecture:
         ArgumentError: If there is none; the message lists some.
     """
     if name not in ARCHITECTURES:
-        raise ArgumentError(f"model must be known, got {name!r}. {near(name, list(ARCHITECTURES))}")
+        raise ArgumentError(
+            f"experiment: model must be known, got {name!r}. {near(name, list(ARCHITECTURES))}"
+        )
     return ARCHITECTURES[name]
 
 
