@@ -79,7 +79,7 @@ def test_a_comparison_of_problems_counts_what_each_of_them_lacks() -> None:
     outcomes = everything(model=("vgg11",))
     outcomes[0] = unknown(outcomes[0])
     (found,) = [each for each in findings(outcomes) if "harder problem's" in each.claim]
-    assert "digits: 1 left out, whose numbers" in found.note
+    assert "digits: 1 left out, without a number" in found.note
     assert found.note.count("left out") == 1
 
 
