@@ -27,6 +27,7 @@ COMMANDS = (
     "clutter-by-width --model vgg11 --width 0.25 --width 0.125 --width 0.0625 --repetitions 3",
     "emergence --width 0.25 --width 0.125 --repetitions 3",
     "vgg-grid --width 0.25 --width 0.125 --width 0.0625 --repetitions 3",
+    "vgg-grid --data digits --width 0.5 --repetitions 1",
     "tail --width 0.25 --width 0.125",
 )
 EXPERIMENTS = tuple(dict.fromkeys(command.split()[0] for command in COMMANDS))
