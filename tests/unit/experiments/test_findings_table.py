@@ -125,7 +125,7 @@ def test_markdown_is_one_table_whose_names_are_text() -> None:
     assert lines[1] == "| " + " | ".join(["---"] * 5) + " |"
     assert lines[2] == (
         "| It falls. (SA 3.2, Fig. 2) | folder:/a\\|b\\_c, vgg16 "
-        "| ρ of it: -1.500 (-2.000 to -1.000) | 3, 3 of each | holds |"
+        "| ρ of it: -1.500 (-2.000 to -1.000) | 3, in 3 repetitions | holds |"
     )
 
 

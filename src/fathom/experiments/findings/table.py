@@ -84,7 +84,7 @@ def _measured(finding: Finding) -> str:
 
 
 def _repeated(count: int) -> str:
-    return "once each" if count == 1 else f"{count} of each"
+    return f"in {count} repetition{'s' * (count != 1)}"
 
 
 def _head(finding: Finding) -> tuple[str, str, str]:
