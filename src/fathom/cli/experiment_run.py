@@ -19,13 +19,13 @@ from fathom.cli.experiment_status import failures, summary
 from fathom.cli.show import console
 from fathom.errors import ArgumentError, FathomError, choose
 from fathom.experiments.data.load import from_hub, load
+from fathom.experiments.device import DEVICES, device_of
 from fathom.experiments.estimate import in_words
 from fathom.experiments.layout import Layout
 from fathom.experiments.spec import Spec
 from fathom.experiments.status import counts, progress
 from fathom.experiments.suite import Event, plan, run, workers_for
 from fathom.experiments.task import Task
-from fathom.experiments.training import DEVICES, device_of
 from fathom.text import visible
 
 # Looking at the files of all tasks costs something where they lie on another machine.

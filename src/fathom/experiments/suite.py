@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 from filelock import FileLock
 
 from fathom.errors import ArgumentError, ExperimentError
+from fathom.experiments.device import device_of
 from fathom.experiments.layout import Layout, read_json, write_json
 from fathom.experiments.spec import Spec
 from fathom.experiments.task import Task
-from fathom.experiments.training import BusyError, device_of, refuse_another, train
+from fathom.experiments.training import BusyError, refuse_another, train
 from fathom.extras import require
 from fathom.views.files import replaced
 

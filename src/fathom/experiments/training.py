@@ -1,6 +1,5 @@
 """One training: seeded, watched in both phases, and gone on with where it was killed."""
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -16,18 +15,18 @@ from torch.nn import functional
 
 from fathom.analysis.probe import probe
 from fathom.attach import watch
-from fathom.errors import ArgumentError, ExperimentError, RunNotFoundError, choose
+from fathom.errors import ExperimentError, RunNotFoundError
 from fathom.experiments import checkpoint as checkpoints
 from fathom.experiments.checkpoint import Checkpoint
 from fathom.experiments.data.batches import augmented, normalised
 from fathom.experiments.data.dataset import Dataset, Images
 from fathom.experiments.data.load import load
+from fathom.experiments.device import device_of, named, reproducible
 from fathom.experiments.layout import Layout, read_json, write_json
 from fathom.experiments.models.build import architecture, build
 from fathom.experiments.task import Task
 from fathom.views.run import open_run
 
-DEVICES = ("auto", "cpu", "cuda")
 _EVAL_BATCH = 256
 # Whoever asks whether a task is trained holds its lock for that moment.
 _PATIENCE, _PAUSE = 0.5, 0.01
@@ -80,7 +79,7 @@ def train(
             return
         write_json(layout.asked(task), task.to_body())
         layout.failed(task).unlink(missing_ok=True)
-        with _reproducible(where):
+        with reproducible(where):
             _train(task, layout, where, data_folder)
 
 
@@ -124,22 +123,6 @@ def _alone(task: Task, layout: Layout) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def _reproducible(device: torch.device) -> Iterator[None]:
-    """Ask for deterministic algorithms, and leave the process's generators as they were."""
-    # Read when cuBLAS starts; without it torch refuses deterministic products.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.are_deterministic_algorithms_enabled()
-    warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
-    try:
-        torch.use_deterministic_algorithms(True)
-        with torch.random.fork_rng(devices):
-            yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=warned)
 
 
 def _train(task: Task, layout: Layout, device: torch.device, data_folder: Path | None) -> None:
@@ -189,7 +172,7 @@ def _train(task: Task, layout: Layout, device: torch.device, data_folder: Path |
         {
             "seconds": state.seconds + time.monotonic() - began,
             "epochs": state.epoch,
-            "device": _named(device),
+            "device": named(device),
             "threads": torch.get_num_threads(),
             **last,
         },
@@ -300,23 +283,3 @@ def _dataset(
 
 def _on(device: torch.device, images: Images) -> Images:
     return Images(images.pixels.to(device), images.labels.to(device))
-
-
-def device_of(name: str) -> torch.device:
-    """Return the device of a name.
-
-    Args:
-        name: `auto` for a GPU where there is one, `cpu` or `cuda`.
-
-    Raises:
-        ArgumentError: If there is no such device.
-    """
-    choose(name, DEVICES, where="experiment: --device")
-    there = torch.cuda.is_available()
-    if name == "cuda" and not there:
-        raise ArgumentError("experiment: --device must be there, got 'cuda'. Pass cpu.")
-    return torch.device("cuda" if there and name != "cpu" else "cpu")
-
-
-def _named(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
