@@ -21,6 +21,8 @@ RAISED = {
     errors.RunNotFoundError: FileNotFoundError,
     errors.RunBusyError: OSError,
     errors.DamagedRecordError: OSError,
+    errors.ExperimentError: RuntimeError,
+    errors.DataNotFoundError: FileNotFoundError,
 }
 DEFINED = {
     name: value
