@@ -1,5 +1,6 @@
 """`make pictures` draws every view, small enough to stand in a page."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,4 +53,12 @@ def test_every_view_is_drawn(view: str, tmp_path: Path) -> None:
 
 def test_every_view_is_looked_at_here() -> None:
     drawn = set().union(*DRAWN.values())
-    assert {each.name for each in (ROOT / "docs" / "pictures").iterdir()} == drawn
+    pictures = ROOT / "docs" / "pictures"
+    assert {each.name for each in pictures.iterdir() if each.name != "findings"} == drawn
+
+
+def test_the_page_of_findings_shows_every_figure_that_is_kept_for_it() -> None:
+    docs = ROOT / "docs"
+    shown = re.findall(r"\((pictures/findings/[^)]+)\)", (docs / "findings.md").read_text())
+    kept = [each.relative_to(docs).as_posix() for each in docs.glob("pictures/findings/*/*")]
+    assert sorted(kept) == sorted(shown)
